@@ -1,0 +1,411 @@
+"""What travels on the wire, as the OpenAPI names it. Both ends use these classes: our client and the local platform.
+
+Unknown fields are dropped and unknown status texts kept, so that a newer API does not break an older client. Times are
+aware datetimes; sizes are bytes; logs carry nanoseconds since the epoch, as text.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LOG_WINDOW_MILLIS = 7 * 24 * 3600 * 1000
+"""The longest window of one log request, in milliseconds (OpenAPI)."""
+LOG_DEFAULT_WINDOW_MILLIS = 30 * 60 * 1000
+"""The window of a log request without a start: the half hour before its end (OpenAPI)."""
+LOG_LIMIT = 1000
+"""The most log lines in one answer (OpenAPI)."""
+
+_TERMINAL_ENDINGS = ("_COMPLETED", "_FAILED", "_STOPPED", "_PREEMPTED", "_EXPIRED", "_CANCELED", "_CANCELLED")
+
+
+class JobStatus:
+    """The job statuses that the API is known to use; `current_status` is a free text, so others may appear."""
+
+    PENDING = "TRAINING_JOB_PENDING"
+    QUEUED = "TRAINING_JOB_QUEUED"
+    CREATED = "TRAINING_JOB_CREATED"
+    DEPLOYING = "TRAINING_JOB_DEPLOYING"
+    RUNNING = "TRAINING_JOB_RUNNING"
+    COMPLETED = "TRAINING_JOB_COMPLETED"
+    DEPLOY_FAILED = "TRAINING_JOB_DEPLOY_FAILED"
+    FAILED = "TRAINING_JOB_FAILED"
+    STOPPED = "TRAINING_JOB_STOPPED"
+    PREEMPTED = "TRAINING_JOB_PREEMPTED"
+
+    ACTIVE = (PENDING, QUEUED, CREATED, DEPLOYING, RUNNING)
+    """Statuses in which a job waits or runs, and may cost money."""
+
+
+class DeploymentStatus:
+    """The statuses of a deployment (OpenAPI), and what they mean for someone who waits."""
+
+    BUILDING = "BUILDING"
+    DEPLOYING = "DEPLOYING"
+    LOADING_MODEL = "LOADING_MODEL"
+    ACTIVE = "ACTIVE"
+    UPDATING = "UPDATING"
+    WAKING_UP = "WAKING_UP"
+    SCALED_TO_ZERO = "SCALED_TO_ZERO"
+    UNHEALTHY = "UNHEALTHY"
+    DEACTIVATING = "DEACTIVATING"
+    INACTIVE = "INACTIVE"
+    BUILD_FAILED = "BUILD_FAILED"
+    BUILD_STOPPED = "BUILD_STOPPED"
+    DEPLOY_FAILED = "DEPLOY_FAILED"
+    FAILED = "FAILED"
+
+    READY = (ACTIVE, SCALED_TO_ZERO)
+    """It answers, or wakes up to answer."""
+    DEAD = (INACTIVE, BUILD_FAILED, BUILD_STOPPED, DEPLOY_FAILED, FAILED)
+    """It does not become ready by itself."""
+
+
+class Wire(BaseModel):
+    """Base of all messages: frozen, tolerant of fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), populate_by_name=True)
+
+
+# ---------------------------------------------------------------- projects and jobs
+
+
+class User(Wire):
+    email: str | None = None
+
+
+class InstanceType(Wire):
+    """A kind of machine. Limits are per node; memory in MiB, CPU in thousandths of a core."""
+
+    id: str
+    name: str
+    memory_limit_mib: int = 0
+    millicpu_limit: int = 0
+    gpu_count: int = 0
+    gpu_type: str | None = None
+    gpu_memory_limit_mib: int | None = None
+
+
+class ProjectSummary(Wire):
+    id: str
+    name: str
+
+
+class TrainingJob(Wire):
+    """A job as the API describes it.
+
+    `error_message` is the cause for a failed job, but mere advice on the queue while a job is pending (seen on the wire).
+    `checkpoint_sync_status` is None, "SYNCING" or "COMPLETED".
+    """
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    current_status: str
+    training_project_id: str
+    training_project: ProjectSummary
+    instance_type: InstanceType | None = None
+    name: str | None = None
+    error_message: str | None = None
+    node_count: int = 1
+    priority: int | None = 0
+    availability_model: str = "dedicated"
+    checkpoint_sync_status: str | None = None
+    user: User | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended. A status that is not known counts as running, so that nobody stops waiting early."""
+        return self.current_status.endswith(_TERMINAL_ENDINGS)
+
+    @property
+    def succeeded(self) -> bool:
+        return self.current_status == JobStatus.COMPLETED
+
+    @property
+    def is_syncing(self) -> bool:
+        """Whether checkpoints are still being copied; a completed job may still be."""
+        return self.checkpoint_sync_status == "SYNCING"
+
+
+class TrainingProject(Wire):
+    id: str
+    name: str
+    created_at: datetime
+    updated_at: datetime
+    team_name: str | None = None
+    latest_job: TrainingJob | None = None
+
+
+class ProjectAnswer(Wire):
+    training_project: TrainingProject
+
+
+class ProjectsAnswer(Wire):
+    training_projects: list[TrainingProject]
+
+
+class JobAnswer(Wire):
+    """The answer to create, get, stop, recreate and update."""
+
+    training_job: TrainingJob
+    training_project: TrainingProject | None = None
+
+
+class ProjectJobsAnswer(Wire):
+    training_project: TrainingProject
+    training_jobs: list[TrainingJob]
+
+
+class OrderBy(Wire):
+    field: str = "created_at"
+    order: Literal["asc", "desc"] = "desc"
+
+
+class SearchJobs(Wire):
+    """Body of a search: one project, one job or everything; sorted by creation time; not paged (OpenAPI)."""
+
+    statuses: list[str] | None = None
+    project_id: str | None = None
+    job_id: str | None = None
+    order_by: list[OrderBy] = [OrderBy()]
+
+
+class JobsAnswer(Wire):
+    training_jobs: list[TrainingJob]
+
+
+class AWSCredentials(Wire):
+    """Temporary keys for one upload. A server may add its endpoint and region (seen on the wire)."""
+
+    aws_access_key_id: str = Field(repr=False)
+    aws_secret_access_key: str = Field(repr=False)
+    aws_session_token: str | None = Field(default=None, repr=False)
+    endpoint_url: str | None = None
+    region_name: str | None = None
+
+
+class UploadCredentials(Wire):
+    creds: AWSCredentials
+    s3_bucket: str
+    s3_key: str
+
+
+class DownloadAnswer(Wire):
+    artifact_presigned_urls: list[str]
+
+
+# ---------------------------------------------------------------- logs and metrics
+
+
+class LogLine(Wire):
+    """One line of a job's log. `timestamp` is nanoseconds since the epoch, as text."""
+
+    timestamp: str
+    message: str
+    replica: str | None = None
+    level: str | None = None
+    request_id: str | None = None
+
+
+class LogsAnswer(Wire):
+    logs: list[LogLine]
+
+
+class MetricPoint(Wire):
+    timestamp: datetime
+    value: float
+
+
+class StorageMetrics(Wire):
+    usage_bytes: list[MetricPoint] = []
+    utilization: list[MetricPoint] = []
+
+
+class NodeMetrics(Wire):
+    """Samples of one node. Utilizations are 0 to 1, CPU usage is in cores, keys of the GPU series are ranks."""
+
+    gpu_memory_usage_bytes: dict[str, list[MetricPoint]] = {}
+    gpu_utilization: dict[str, list[MetricPoint]] = {}
+    cpu_usage: list[MetricPoint] = []
+    cpu_memory_usage_bytes: list[MetricPoint] = []
+    ephemeral_storage: StorageMetrics = StorageMetrics()
+
+
+class PerNodeMetrics(Wire):
+    node_id: str
+    metrics: NodeMetrics
+
+
+class MetricsAnswer(NodeMetrics):
+    """The leader's samples, and each node's."""
+
+    training_job: TrainingJob
+    cache: StorageMetrics | None = None
+    per_node_metrics: list[PerNodeMetrics] = []
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+class Checkpoint(Wire):
+    """A checkpoint: a first-level directory of the checkpoint directory. `checkpoint_id` is that directory's name.
+
+    `sync_status` is None, "SYNCING" or "COMPLETE"; note the spelling, which differs from the job's (seen on the wire).
+    A `checkpoint_id` of "." means files lying directly in the checkpoint directory.
+    """
+
+    training_job_id: str
+    checkpoint_id: str
+    created_at: datetime
+    checkpoint_type: str | None = None
+    base_model: str | None = None
+    lora_adapter_config: dict[str, Any] | None = None
+    size_bytes: int = 0
+    sync_status: str | None = None
+
+
+class CheckpointsAnswer(Wire):
+    training_job: TrainingJob
+    checkpoints: list[Checkpoint]
+
+
+class CheckpointFile(Wire):
+    """A file of a checkpoint. `relative_file_name` begins with the checkpoint's name; `url` is a presigned GET."""
+
+    url: str = Field(repr=False)
+    relative_file_name: str
+    node_rank: int
+    size_bytes: int
+    last_modified: str
+
+
+class CheckpointFilesAnswer(Wire):
+    """One page. `next_page_token` is None on the last; 0 is a token (OpenAPI)."""
+
+    presigned_urls: list[CheckpointFile]
+    next_page_token: int | None = None
+    total_count: int = 0
+
+
+# ---------------------------------------------------------------- models, deployments, environments
+
+
+class Model(Wire):
+    id: str
+    name: str
+    created_at: datetime
+    deployments_count: int = 0
+    production_deployment_id: str | None = None
+    development_deployment_id: str | None = None
+    instance_type_name: str = ""
+    team_name: str = ""
+
+
+class ModelsAnswer(Wire):
+    models: list[Model]
+
+
+class Deployment(Wire):
+    id: str
+    model_id: str
+    name: str
+    status: str
+    created_at: datetime
+    environment: str | None = None
+    is_production: bool = False
+    is_development: bool = False
+    active_replica_count: int = 0
+    instance_type_name: str | None = None
+    labels: dict[str, Any] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return self.status in DeploymentStatus.READY
+
+    @property
+    def is_dead(self) -> bool:
+        return self.status in DeploymentStatus.DEAD
+
+
+class DeploymentsAnswer(Wire):
+    deployments: list[Deployment]
+
+
+class DeploymentConfigAnswer(Wire):
+    """The truss configuration a deployment was made from: parsed, and as text."""
+
+    config: dict[str, Any] | None = None
+    raw_config: str | None = None
+
+
+class InstanceTypesAnswer(Wire):
+    instance_types: list[InstanceType]
+
+
+class Secret(Wire):
+    id: str
+    name: str
+    created_at: datetime
+    team_name: str = ""
+
+
+class SecretsAnswer(Wire):
+    secrets: list[Secret]
+
+
+class UpsertSecret(Wire):
+    name: str
+    value: str = Field(repr=False)
+
+
+# ---------------------------------------------------------------- GraphQL: deploying checkpoints
+
+
+class InferenceTemplateVersion(Wire):
+    """`model_version` of the mutation's answer: `id` is the deployment's id."""
+
+    id: str
+    name: str
+    model_id: str
+
+
+class InferenceTemplateResult(Wire):
+    """`model_version` is None for a dry run; `truss_config` is JSON text."""
+
+    model_version: InferenceTemplateVersion | None = None
+    truss_config: str | None = None
+
+
+class CreateFromTemplateAnswer(Wire):
+    create_model_version_from_inference_template: InferenceTemplateResult
+
+
+class ListedInstance(Wire):
+    """An instance type as GraphQL lists it. `memory_limit` is in MiB, `gpu_type` like "H100" or "A100-40GB"."""
+
+    id: str
+    name: str
+    millicpu_limit: int = Field(default=0, alias="millicpuLimit")
+    memory_limit: int = Field(default=0, alias="memoryLimit")
+    gpu_count: int = Field(default=0, alias="gpuCount")
+    gpu_type: str | None = Field(default=None, alias="gpuType")
+    node_count: int = Field(default=1, alias="nodeCount")
+
+
+class ListedInstancesAnswer(Wire):
+    listed_instances: list[ListedInstance] = Field(alias="listedInstances")
+
+
+# ---------------------------------------------------------------- errors
+
+
+class ErrorBody(Wire):
+    """The bodies that errors come with: `{"message"}`, `{"code", "message"}`, or `{"error", "retry_after"}` for a 429."""
+
+    message: str | None = None
+    error: str | None = None
+    code: str | None = None
+    retry_after: float | None = None
