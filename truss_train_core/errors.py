@@ -159,7 +159,12 @@ class JobFailed(TrussTrainError):
     """
 
     def __init__(
-        self, message: str = "", *, hint: str | None = None, job_id: str | None = None, status: str | None = None
+        self,
+        message: str = "",
+        *,
+        hint: str | None = None,
+        job_id: str | None = None,
+        status: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.job_id = job_id

@@ -36,9 +36,7 @@ def _graphql(answer: type[T]) -> Callable[[bytes], T]:
 
 def list_projects() -> Request[models.ProjectsAnswer]:
     """All projects that the key can see, each with its latest job."""
-    return Request(
-        "GET", "/v1/training_projects", models.ProjectsAnswer.model_validate_json, "training projects"
-    )
+    return Request("GET", "/v1/training_projects", models.ProjectsAnswer.model_validate_json, "training projects")
 
 
 def upsert_project(body: Mapping[str, Any], team_id: str | None = None) -> Request[models.ProjectAnswer]:
@@ -254,9 +252,7 @@ def deployment_logs(
     )  # fmt: skip
 
 
-def predict(
-    model_id: str, deployment_id: str, body: Mapping[str, Any], path: str = "predict"
-) -> Request[Any]:
+def predict(model_id: str, deployment_id: str, body: Mapping[str, Any], path: str = "predict") -> Request[Any]:
     """Ask a deployed model. `path` is "predict", or "sync/v1/…" for a path of the server's own."""
     return Request(
         "POST", f"{model_id}/deployment/{deployment_id}/{path}", json.loads,

@@ -16,10 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, TypeVar, Union
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
-from typing_extensions import TypeAlias
 
 from truss_train_core.api.request import Request
 
@@ -59,7 +58,7 @@ class Work:
     function: Callable[[], Any]
 
 
-Effect: TypeAlias = Union[Request[Any], Pause, Now, Emit, Work]
+Effect: TypeAlias = Request[Any] | Pause | Now | Emit | Work
 Flow: TypeAlias = Generator[Effect, Any, R]
 
 

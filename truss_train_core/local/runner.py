@@ -26,9 +26,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-JobPhase = Literal[
-    "submitted", "deploying", "running", "completed", "deploy_failed", "failed", "stopped", "preempted"
-]
+JobPhase = Literal["submitted", "deploying", "running", "completed", "deploy_failed", "failed", "stopped", "preempted"]
 FINAL_PHASES: frozenset[str] = frozenset({"completed", "deploy_failed", "failed", "stopped", "preempted"})
 
 
@@ -186,9 +184,7 @@ class Runner(Protocol):
 
 # ---------------------------------------------------------------- deployments
 
-ServerPhase = Literal[
-    "building", "deploying", "loading_model", "active", "inactive", "deploy_failed", "failed"
-]
+ServerPhase = Literal["building", "deploying", "loading_model", "active", "inactive", "deploy_failed", "failed"]
 
 
 class ServerSpec(_Value):
