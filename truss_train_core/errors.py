@@ -172,7 +172,7 @@ class JobFailed(TrussTrainError):
 
 
 class NoUsableCheckpoint(TrussTrainError, LookupError):
-    """There is no checkpoint that is complete, has the metric, or can be deployed. The message says what each lacked."""
+    """No checkpoint is complete, has the metric, or can be deployed. The message says what each lacked."""
 
 
 class DeploymentFailed(TrussTrainError):

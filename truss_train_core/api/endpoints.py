@@ -187,7 +187,8 @@ _INSTANCES = """query Instances { listedInstances: listed_instances { id name mi
  memoryLimit: memory_limit gpuCount: gpu_count gpuType: gpu_type nodeCount: node_count } }"""
 
 _CREATE_FROM_TEMPLATE = """mutation ($request: CreateModelVersionFromInferenceTemplateRequest!) {
- create_model_version_from_inference_template(request: $request) { model_version { id name model_id } truss_config } }"""
+ create_model_version_from_inference_template(request: $request) {
+ model_version { id name model_id } truss_config } }"""
 
 
 def list_instances() -> Request[models.ListedInstancesAnswer]:
@@ -255,7 +256,7 @@ def deployment_logs(
 def predict(model_id: str, deployment_id: str, body: Mapping[str, Any], path: str = "predict") -> Request[Any]:
     """Ask a deployed model. `path` is "predict", or "sync/v1/…" for a path of the server's own."""
     return Request(
-        "POST", f"{model_id}/deployment/{deployment_id}/{path}", json.loads,
+        "POST", f"/model-{model_id}/deployment/{deployment_id}/{path}", json.loads,
         f"deployment {deployment_id} of model {model_id}", body=body, to="model", timeout=300.0,
     )  # fmt: skip
 

@@ -96,8 +96,8 @@ class ProjectSummary(Wire):
 class TrainingJob(Wire):
     """A job as the API describes it.
 
-    `error_message` is the cause for a failed job, but mere advice on the queue while a job is pending (seen on the wire).
-    `checkpoint_sync_status` is None, "SYNCING" or "COMPLETED".
+    `error_message` is the cause for a failed job, but mere advice on the queue while a job is pending (seen on the
+    wire). `checkpoint_sync_status` is None, "SYNCING" or "COMPLETED".
     """
 
     id: str
@@ -117,7 +117,7 @@ class TrainingJob(Wire):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job has ended. A status that is not known counts as running, so that nobody stops waiting early."""
+        """Whether the job has ended. An unknown status counts as running, so that nobody stops waiting early."""
         return self.current_status.endswith(_TERMINAL_ENDINGS)
 
     @property
@@ -403,7 +403,7 @@ class ListedInstancesAnswer(Wire):
 
 
 class ErrorBody(Wire):
-    """The bodies that errors come with: `{"message"}`, `{"code", "message"}`, or `{"error", "retry_after"}` for a 429."""
+    """The bodies of errors: `{"message"}`, `{"code", "message"}`, or `{"error", "retry_after"}` for a 429."""
 
     message: str | None = None
     error: str | None = None

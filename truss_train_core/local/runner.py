@@ -15,7 +15,8 @@ started again while jobs run on:
     checkpoints/<project id>/<job id>/rank-<n>/<checkpoint>/…     the platform's own copies
     checkpoints/<project id>/<job id>/index.json                  CheckpointIndex, replaced atomically
 
-Deployments have the same shape: deployments/<id>/ with spec.json (ServerSpec), state.json (ServerState), stop.json, logs/.
+Deployments have the same shape: deployments/<id>/ with spec.json (ServerSpec), state.json (ServerState), stop.json
+and logs/.
 """
 
 from __future__ import annotations
@@ -191,10 +192,11 @@ class ServerSpec(_Value):
     """A checkpoint to be served by a real process.
 
     Attributes:
-        weights: (source directory, path below `weights_root` where it has to appear), copied or linked before the start.
+        weights: (source directory, path below `weights_root` where it has to appear), in place before the start.
         weights_root: stands for the definition's download folder (BT_CHECKPOINT_DIR-like layout
             <job id>/rank-<n>/<checkpoint>).
-        start_command: shell command. `PORT` in its environment is the port to listen on, `MODEL_DIR` the first checkpoint.
+        start_command: shell command. `PORT` in its environment is the port to listen on, `MODEL_DIR` the first
+            checkpoint.
         readiness_path, predict_path: paths of the server itself.
         environment: variables, secrets resolved.
         readiness_timeout: seconds to become ready before the deployment counts as failed.

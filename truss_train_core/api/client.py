@@ -1,0 +1,245 @@
+"""The two senders of requests and drivers of flows: `Client` blocks, `AsyncClient` awaits. They hold no logic.
+
+with Client("local") as client:
+    job = client.send(endpoints.get_job(project_id, job_id)).training_job
+    job = client.run(jobs.wait(job))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import platform
+from collections.abc import Awaitable, Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+import httpx
+import tenacity
+from typing_extensions import Self
+
+from truss_train_core.api import answers
+from truss_train_core.api.clock import Clock
+from truss_train_core.api.flows import Emit, Event, Flow, Now, Pause, Work
+from truss_train_core.api.request import Request
+from truss_train_core.api.retry import Retry
+from truss_train_core.errors import Unreachable
+from truss_train_core.remotes import Remote, resolve_remote
+
+T = TypeVar("T")
+R = TypeVar("R")
+Listener = Callable[[Event], None]
+AsyncListener = Callable[[Event], Awaitable[None] | None]
+
+TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+"""Seconds to wait for a connection and for each part of an answer, as the current client does (seen on the wire)."""
+
+
+def _user_agent() -> str:
+    try:
+        release = version("truss-train-core")
+    except PackageNotFoundError:
+        release = "source"
+    return f"truss-train/{release} (Python/{platform.python_version()}; {platform.system()})"
+
+
+def _ignore(event: Event) -> None:
+    """The listener of those who do not listen."""
+
+
+class _Sender:
+    """What both clients share: where to send, and how a `Request` is put into HTTP. No I/O."""
+
+    def __init__(self, remote: Remote | str, *, retry: Retry | None = None, clock: Clock | None = None) -> None:
+        self.remote = resolve_remote(remote) if isinstance(remote, str) else remote
+        self._retry = retry or Retry()
+        self._clock = clock or Clock()
+
+    def _arguments(self, request: Request[Any]) -> dict[str, Any]:
+        body = request.body
+        if body is not None and request.local_extension and self.remote.is_local:
+            body = {**body, **request.local_extension}
+        arguments: dict[str, Any] = {
+            "method": request.method,
+            "url": self._url(request),
+            "params": {name: value for name, value in request.query.items() if value is not None} or None,
+            "headers": {} if request.to == "url" else {"Authorization": self.remote.authorization},
+        }
+        if body is not None:
+            arguments["json"] = body
+        if request.timeout is not None:
+            arguments["timeout"] = httpx.Timeout(request.timeout, connect=10.0)
+        return arguments
+
+    def _url(self, request: Request[Any]) -> str:
+        if request.to == "url":
+            return request.path
+        if request.to == "graphql":
+            return self.remote.graphql_url
+        if request.to == "model":
+            return self.remote.model_url(request.path)
+        return self.remote.api_url + request.path
+
+    def _silence(self, request: Request[Any], error: Exception) -> Exception:
+        host = httpx.URL(self._url(request)).netloc.decode()
+        if isinstance(error, httpx.TransportError):
+            return answers.silence(request, error, host)
+        return Unreachable(f"{request.about}: {host} cannot be called: {error}.")
+
+
+class Client(_Sender):
+    """Sends requests and runs flows, blocking. Safe to share between threads, and to use after a fork.
+
+    Args:
+        remote: a `Remote`, or the name of one ("baseten", "local", a section of .trussrc, an address).
+        retry: how long to repeat calls that are safe to repeat.
+        clock: what pauses and hours come from.
+        transport: an httpx transport, for tests and proxies.
+
+    Raises:
+        RemoteError: the remote is not configured, or has no key.
+    """
+
+    def __init__(
+        self,
+        remote: Remote | str = "baseten",
+        *,
+        retry: Retry | None = None,
+        clock: Clock | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        super().__init__(remote, retry=retry, clock=clock)
+        self._transport = transport
+        self._http: httpx.Client | None = None
+        self._owner = 0
+
+    def send(self, request: Request[T]) -> T:
+        """Send one request; repeated as `Retry` says.
+
+        Raises:
+            ApiError, Unreachable, AnswerLost: see `errors.py`.
+        """
+        again = tenacity.Retrying(**self._retry.arguments(request, self._clock), sleep=self._clock.sleep, reraise=True)
+        return again(self._send_once, request)
+
+    def run(self, flow: Flow[R], *, on_event: Listener = _ignore) -> R:
+        """Run a flow to its end and return its result; `on_event` hears what happens meanwhile."""
+        value: Any = None
+        error: Exception | None = None
+        try:
+            while True:
+                effect = flow.throw(error) if error else flow.send(value)
+                value, error = None, None
+                try:
+                    if isinstance(effect, Request):
+                        value = self.send(effect)
+                    elif isinstance(effect, Pause):
+                        self._clock.sleep(effect.seconds)
+                    elif isinstance(effect, Now):
+                        value = self._clock.now()
+                    elif isinstance(effect, Emit):
+                        on_event(effect.event)
+                    elif isinstance(effect, Work):
+                        value = effect.function()
+                except Exception as raised:
+                    error = raised
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        finally:
+            flow.close()
+
+    def close(self) -> None:
+        """Close the connections. The client may be used again."""
+        if self._http is not None and self._owner == os.getpid():
+            self._http.close()
+        self._http = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _send_once(self, request: Request[T]) -> T:
+        try:
+            response = self._connections().request(**self._arguments(request))
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise self._silence(request, error) from error
+        return answers.read(request, response)
+
+    def _connections(self) -> httpx.Client:
+        # A forked child must not speak on its parent's connections.
+        if self._http is None or self._owner != os.getpid():
+            self._owner = os.getpid()
+            self._http = httpx.Client(timeout=TIMEOUT, headers={"User-Agent": _user_agent()}, transport=self._transport)
+        return self._http
+
+
+class AsyncClient(_Sender):
+    """Sends requests and runs flows on an event loop. One per loop; same arguments as `Client`."""
+
+    def __init__(
+        self,
+        remote: Remote | str = "baseten",
+        *,
+        retry: Retry | None = None,
+        clock: Clock | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(remote, retry=retry, clock=clock)
+        self._http = httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": _user_agent()}, transport=transport)
+
+    async def send(self, request: Request[T]) -> T:
+        """Like `Client.send`."""
+        again = tenacity.AsyncRetrying(
+            **self._retry.arguments(request, self._clock), sleep=self._clock.asleep, reraise=True
+        )
+        return await again(self._send_once, request)
+
+    async def run(self, flow: Flow[R], *, on_event: AsyncListener = _ignore) -> R:
+        """Like `Client.run`; blocking work goes to a thread, and `on_event` may be a coroutine function."""
+        value: Any = None
+        error: Exception | None = None
+        try:
+            while True:
+                effect = flow.throw(error) if error else flow.send(value)
+                value, error = None, None
+                try:
+                    if isinstance(effect, Request):
+                        value = await self.send(effect)
+                    elif isinstance(effect, Pause):
+                        await self._clock.asleep(effect.seconds)
+                    elif isinstance(effect, Now):
+                        value = self._clock.now()
+                    elif isinstance(effect, Emit):
+                        heard = on_event(effect.event)
+                        if inspect.isawaitable(heard):
+                            await heard
+                    elif isinstance(effect, Work):
+                        value = await asyncio.to_thread(effect.function)
+                except Exception as raised:
+                    error = raised
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        finally:
+            flow.close()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _send_once(self, request: Request[T]) -> T:
+        try:
+            response = await self._http.request(**self._arguments(request))
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise self._silence(request, error) from error
+        return answers.read(request, response)
