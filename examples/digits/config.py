@@ -11,7 +11,7 @@ training_project = definitions.TrainingProject(
         compute=definitions.Compute(cpu_count=1, memory="2Gi", availability_model="spot"),
         runtime=definitions.Runtime(
             start_commands=["python train.py"],
-            environment_variables={"EPOCHS": "24", "HIDDEN": "768", "LEARNING_RATE": "0.03"},
+            environment_variables={"EPOCHS": "30", "HIDDEN": "2048", "LEARNING_RATE": "0.02"},
             checkpointing_config=definitions.CheckpointingConfig(enabled=True),
         ),
     ),
@@ -23,6 +23,6 @@ deploy_config = definitions.DeployCheckpointsConfig(
     compute=definitions.Compute(cpu_count=1, memory="2Gi"),
     runtime=definitions.DeployCheckpointsRuntime(
         # Only the local platform reads this: Baseten chooses its own server for a checkpoint.
-        local_server=LocalServer(start_command='python "$MODEL_DIR/serve.py"', predict_path="/predict"),
+        local_server=LocalServer(start_command='python "$MODEL_DIR/serve.py"', predict_endpoint="/predict"),
     ),
 )
