@@ -1,0 +1,1 @@
+"""Prefect blocks, tasks and flows for Baseten training jobs, to come."""
