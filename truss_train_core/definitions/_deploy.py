@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
@@ -32,11 +32,16 @@ class Checkpoint(Definition):
     checkpoint_name: Text
     model_weight_format: ModelWeightsFormat
 
+    @field_validator("model_weight_format", mode="before")
+    @classmethod
+    def _find_format(cls, value: Any) -> ModelWeightsFormat:
+        return ModelWeightsFormat(value)
+
 
 class FullCheckpoint(Checkpoint):
     """All weights of a language model."""
 
-    model_weight_format: ModelWeightsFormat = ModelWeightsFormat.FULL
+    model_weight_format: Literal[ModelWeightsFormat.FULL] = ModelWeightsFormat.FULL
 
 
 class LoRADetails(Definition):
@@ -56,14 +61,14 @@ class LoRADetails(Definition):
 class LoRACheckpoint(Checkpoint):
     """An adapter, to be served with its base model."""
 
-    model_weight_format: ModelWeightsFormat = ModelWeightsFormat.LORA
+    model_weight_format: Literal[ModelWeightsFormat.LORA] = ModelWeightsFormat.LORA
     lora_details: LoRADetails = Field(default_factory=LoRADetails)
 
 
 class WhisperCheckpoint(Checkpoint):
     """A speech recognition model."""
 
-    model_weight_format: ModelWeightsFormat = ModelWeightsFormat.WHISPER
+    model_weight_format: Literal[ModelWeightsFormat.WHISPER] = ModelWeightsFormat.WHISPER
 
 
 _CLASS_OF_FORMAT: dict[ModelWeightsFormat, type[Checkpoint]] = {
