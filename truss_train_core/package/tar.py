@@ -1,0 +1,79 @@
+"""A package as a stream of tar bytes, in bounded memory.
+
+The archive is an uncompressed PAX tar, which is what the current client sends although the key it is stored under ends
+in `.tgz`. It depends on names, contents and executable bits alone, not on who packs them or when: the same tree gives
+the same bytes on every machine.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+
+from truss_train_core.errors import PackageError
+from truss_train_core.package.gather import Package, PackagedFile
+
+CHUNK_SIZE = 1024**2
+
+# 2000-01-01, not 1970: zip files, and so wheels built from these sources, know no time before 1980 in any time zone.
+_TIMESTAMP = 946_684_800
+_END = bytes(2 * tarfile.BLOCKSIZE)
+
+
+def archive(package: Package) -> Iterator[bytes]:
+    """The archive, in chunks of `CHUNK_SIZE` bytes and a shorter last one.
+
+    Raises:
+        PackageError: while iterating, if a file vanished or changed its size since it was looked at.
+    """
+    buffer = bytearray()
+    for piece in _pieces(package):
+        buffer += piece
+        while len(buffer) >= CHUNK_SIZE:
+            yield bytes(buffer[:CHUNK_SIZE])
+            del buffer[:CHUNK_SIZE]
+    if buffer:
+        yield bytes(buffer)
+
+
+def archive_size(package: Package) -> int:
+    """Bytes of the whole archive."""
+    members = sum(len(_header(file)) + file.size + _padding(file.size, tarfile.BLOCKSIZE) for file in package.files)
+    return members + len(_END) + _padding(members + len(_END), tarfile.RECORDSIZE)
+
+
+def _pieces(package: Package) -> Iterator[bytes]:
+    length = 0
+    for file in package.files:
+        for piece in _member(file):
+            length += len(piece)
+            yield piece
+    yield _END
+    yield bytes(_padding(length + len(_END), tarfile.RECORDSIZE))
+
+
+def _member(file: PackagedFile) -> Iterator[bytes]:
+    yield _header(file)
+    left = file.size
+    try:
+        with file.source.open("rb", buffering=0) as content:
+            while left and (piece := content.read(min(left, CHUNK_SIZE))):
+                left -= len(piece)
+                yield piece
+            if left or content.read(1):
+                raise PackageError(
+                    f"{file.source} changed while it was being archived.", hint="Push again when nothing writes to it."
+                )
+    except OSError as error:
+        raise PackageError(f"{file.source} could not be archived: {error.strerror}.") from error
+    yield bytes(_padding(file.size, tarfile.BLOCKSIZE))
+
+
+def _header(file: PackagedFile) -> bytes:
+    member = tarfile.TarInfo(file.arcname)
+    member.size, member.mode, member.mtime = file.size, file.mode, _TIMESTAMP
+    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _padding(size: int, block: int) -> int:
+    return -size % block
