@@ -17,8 +17,7 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 class Definition(BaseModel):
     """Base of every definition: a value that a user writes, checked when built and again when a field is assigned.
 
-    Unknown fields are errors. No error shows what a field was given, since that may be a secret.
-
+    Unknown fields are errors. Pydantic's errors do not show what a field was given, since that may be a secret.
     Objects of the truss package are accepted wherever one of ours is, and read by their fields.
     """
 
@@ -61,11 +60,8 @@ class Choice(str, enum.Enum):
 
 def fields_if_from_truss(value: Any) -> Any:
     """The fields of a model of the truss package, by name; any other value as it is."""
-    is_from_truss = isinstance(value, BaseModel) and type(value).__module__.partition(".")[0] in {
-        "truss",
-        "truss_train",
-    }
-    return dict(value) if is_from_truss else value
+    package = type(value).__module__.partition(".")[0]
+    return dict(value) if isinstance(value, BaseModel) and package in {"truss", "truss_train"} else value
 
 
 def _no_field(name: object, fields: Iterable[str]) -> str:

@@ -111,10 +111,10 @@ class LocalServer(Definition):
     It is ours, not Baseten's: there, the server is chosen from the checkpoint's format.
 
     Attributes:
-        start_command: run by a shell, with `$PORT`, the port to listen on at 127.0.0.1, and `$CHECKPOINT_DIR`, the
-            checkpoint's directory. The platform picks the port, so that several deployments can run side by side.
-        readiness_endpoint: path that answers 200 when the model can be asked.
-        predict_endpoint: path that the deployment's `/predict` is forwarded to.
+        start_command: run by a shell, with `$PORT`, the port of 127.0.0.1 to listen on, and `$MODEL_DIR`, the directory
+            of the first checkpoint. The platform picks the port, so that several deployments can run side by side.
+        readiness_endpoint: answers 200 once the model can be asked.
+        predict_endpoint: what the deployment's `/predict` is forwarded to.
     """
 
     start_command: Text
