@@ -15,7 +15,8 @@ Tree = Callable[[dict[str, "str | bytes"]], Path]
 
 def _load_standin() -> ModuleType:
     spec = importlib.util.spec_from_file_location("s3_standin", Path(__file__).with_name("s3_standin.py"))
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -25,7 +26,7 @@ def _load_standin() -> ModuleType:
 s3_standin = _load_standin()
 
 
-@pytest.fixture()
+@pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     """Make files below a directory `work`: `tree({"run.sh": "echo"})` returns that directory."""
 
@@ -41,14 +42,14 @@ def tree(tmp_path: Path) -> Tree:
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def s3() -> Iterator[object]:
     server = s3_standin.S3StandIn().start()
     yield server
     server.stop()
 
 
-@pytest.fixture()
+@pytest.fixture
 def target(s3) -> UploadTarget:
     return UploadTarget(
         bucket="artifacts",

@@ -66,7 +66,11 @@ class S3StandIn:
         if request.method == "POST" and "uploads" in request.query:
             upload = f"upload-{len(self.requests)}"
             self.open_uploads[upload] = {}
-            return 200, {}, f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>"
+            return (
+                200,
+                {},
+                f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>",
+            )
         if upload and upload not in self.open_uploads:
             return 404, {}, "<Error><Code>NoSuchUpload</Code></Error>"
         if request.is_part:
@@ -96,9 +100,7 @@ class S3StandIn:
                 with standin._lock:
                     standin.requests.append(request)
                     fault = standin.fault(request)
-                    status, headers, text = (
-                        (fault[0], {}, fault[1]) if fault else standin.answer(request, body)
-                    )
+                    status, headers, text = (fault[0], {}, fault[1]) if fault else standin.answer(request, body)
                 if status == 0:
                     self.close_connection = True
                     return
@@ -126,5 +128,5 @@ class S3StandIn:
 
 if __name__ == "__main__":
     server = S3StandIn(keep_bodies=False).start()
-    print(server.url, flush=True)
+    print(server.url, flush=True)  # noqa: T201
     sys.stdin.read()

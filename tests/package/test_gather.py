@@ -179,7 +179,7 @@ class TestSize:
         assert names(prepare(root)) == [".truss_ignore"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def open_tree():
     """A directory that others may enter, in which this process, if it is root's, is for now somebody else."""
     with tempfile.TemporaryDirectory() as name:

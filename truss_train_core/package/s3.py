@@ -139,7 +139,12 @@ def _refuse_after_fork() -> None:
 
 def _config(endpoint: str, region: str) -> S3Config:
     """Every setting that obstore would otherwise take from AWS_* variables, at its neutral value."""
-    config: S3Config = {
+    if "AWS_SERVER_SIDE_ENCRYPTION" in os.environ:  # has no neutral value
+        raise UploadError(
+            "AWS_SERVER_SIDE_ENCRYPTION is set and would be applied to a bucket that is not yours.",
+            hint="Unset it for this process.",
+        )
+    return {
         "region": region,
         "endpoint": endpoint,
         "aws_endpoint_url_s3": endpoint,
@@ -155,9 +160,6 @@ def _config(endpoint: str, region: str) -> S3Config:
         "disable_bulk_delete": False,
         "imdsv1_fallback": False,
     }
-    if "AWS_SERVER_SIDE_ENCRYPTION" in os.environ:
-        config["server_side_encryption"] = "AES256"  # it has no neutral value; this is what S3 does by itself
-    return config
 
 
 def _credential(target: UploadTarget) -> S3Credential:
