@@ -121,7 +121,8 @@ class Client(_Sender):
             ApiError, Unreachable, AnswerLost: see `errors.py`.
         """
         again = tenacity.Retrying(**self._retry.arguments(request, self._clock), sleep=self._clock.sleep, reraise=True)
-        return again(self._send_once, request)
+        answer: T = again(self._send_once, request)
+        return answer
 
     def run(self, flow: Flow[R], *, on_event: Listener = _ignore) -> R:
         """Run a flow to its end and return its result; `on_event` hears what happens meanwhile."""

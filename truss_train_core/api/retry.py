@@ -7,7 +7,6 @@ answer or a 5xx. A create that may have reached the server is never blindly repe
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +31,7 @@ class Retry:
     first: float = 0.5
     longest: float = 15.0
 
-    def arguments(self, request: Request[Any], clock: Clock) -> dict[str, Callable[[tenacity.RetryCallState], Any]]:
+    def arguments(self, request: Request[Any], clock: Clock) -> dict[str, Any]:
         """What `tenacity.Retrying` and `AsyncRetrying` take, apart from how to sleep."""
         end = clock.now() + self.deadline
         return {
