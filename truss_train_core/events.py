@@ -1,0 +1,201 @@
+"""What happens in a run, for whoever watches: progress bars, engine logs, artifacts, lineage.
+
+Flows emit these; a listener is a function of one event. Events are values: small, frozen, JSON by `model_dump_json()`,
+free of secrets. The run's record travels in `truss_train_core.runs.RecordChanged`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from truss_train_core.api.flows import Event
+from truss_train_core.api.models import LogLine
+
+# ---------------------------------------------------------------- values that events carry
+
+
+class LogCursor(BaseModel):
+    """Where a reader of a job's log is: JSON of a few kilobytes at most times, from which another process reads on.
+
+    Attributes:
+        start_millis: lines before this millisecond (since the epoch) are settled and are not asked for again.
+        seen: lines from there on that were handed over already: digest → how many such lines.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    start_millis: int
+    seen: dict[str, int] = {}
+
+
+class ChoiceRow(BaseModel):
+    """A checkpoint in the table of a decision.
+
+    Attributes:
+        step: the training step, as its name tells it, or None.
+        value: its metric, or None where it has none.
+        rejected: why it could not be chosen, or None.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    checkpoint: str
+    step: int | None = None
+    value: float | None = None
+    rejected: str | None = None
+
+
+# ---------------------------------------------------------------- jobs
+
+
+class JobSubmitted(Event):
+    """A job was created."""
+
+    project_id: str
+    project_name: str
+    job_id: str
+    job_name: str | None
+
+
+class JobAdopted(JobSubmitted):
+    """The job of this name existed already and is taken as ours: nothing was created."""
+
+    status: str
+
+
+class TwinStopped(Event):
+    """A second job of the same name was stopped: two processes submitted at once, and the older job stays."""
+
+    job_id: str
+    job_name: str
+    stays: str
+
+
+class JobStatusChanged(Event):
+    """A job is seen in a status for the first time.
+
+    Attributes:
+        message: the cause for a failed job, advice on the queue for a waiting one.
+    """
+
+    job_id: str
+    job_name: str | None
+    status: str
+    message: str | None = None
+
+
+class LogLines(Event):
+    """Lines of a job's log, each handed over once. `cursor` is where to go on reading after them."""
+
+    job_id: str
+    lines: tuple[LogLine, ...]
+    cursor: LogCursor
+
+
+class CheckpointSeen(Event):
+    """A checkpoint of a job is listed for the first time, or is listed as complete for the first time."""
+
+    job_id: str
+    checkpoint: str
+    step: int | None
+    size_bytes: int
+    created_at: datetime
+    complete: bool
+
+
+# ---------------------------------------------------------------- deployments
+
+
+class DeploymentCreated(Event):
+    """A deployment was created."""
+
+    model_id: str
+    model_name: str
+    deployment_id: str
+
+
+class DeploymentAdopted(DeploymentCreated):
+    """A live deployment of the same checkpoints existed already: nothing was created."""
+
+
+class DeploymentStatusChanged(Event):
+    """A deployment is seen in a status for the first time."""
+
+    model_id: str
+    deployment_id: str
+    status: str
+
+
+class ModelAnswered(Event):
+    """The deployed model was asked, and this is the beginning of its answer, as JSON."""
+
+    model_id: str
+    deployment_id: str
+    answer: str
+
+
+# ---------------------------------------------------------------- the run
+
+
+class AttemptStarted(Event):
+    """An attempt is about to be submitted. `started_from` is the pinned checkpoint, or None for the run's own start."""
+
+    number: int
+    job_name: str
+    started_from: str | None
+
+
+class AttemptEnded(Event):
+    """The job of an attempt ended. `message` is the cause that the API gives, or None."""
+
+    number: int
+    job_id: str
+    cause: Literal["completed", "failed", "preempted", "stopped"]
+    message: str | None
+
+
+class Resuming(Event):
+    """The run goes on with a new attempt.
+
+    Attributes:
+        job_id, checkpoint: what it starts from; both None for the run's own starting point.
+        reason: why this one, or why none.
+    """
+
+    attempt: int
+    job_id: str | None
+    checkpoint: str | None
+    reason: str
+
+
+class CheckpointChosen(Event):
+    """A checkpoint was chosen, by `metric`, or as the newest where that is None."""
+
+    job_id: str
+    checkpoint: str
+    metric: str | None
+    mode: Literal["min", "max"] | None
+    value: float | None
+    reason: str
+    table: tuple[ChoiceRow, ...]
+
+
+# ---------------------------------------------------------------- anything
+
+
+class ApiOutage(Event):
+    """The API does not answer, and what waits for it goes on waiting. `seconds` is for how long already."""
+
+    error: str
+    seconds: float
+
+
+class Notice(Event):
+    """Something that a person should know and that stops nothing."""
+
+    about: str
+    text: str
