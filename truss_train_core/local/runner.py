@@ -60,6 +60,7 @@ class JobSpec(_Value):
         load_dir: the definition's download folder, mapped likewise; None where nothing is loaded.
         project_cache, team_cache: persistent directories, or None where the cache is off.
         cache_mount: the definition's `mount_base_path`.
+        legacy_hf_cache: persistent directory that appears as ~/.cache/huggingface (`enable_legacy_hf_mount`), or None.
         gpus: GPUs per node that the definition asks for; the machine may have fewer.
         retry_count: value of BT_RETRY_COUNT.
         stop_grace: seconds between SIGTERM and SIGKILL.
@@ -87,6 +88,7 @@ class JobSpec(_Value):
     project_cache: Path | None = None
     team_cache: Path | None = None
     cache_mount: str = "/root/.cache"
+    legacy_hf_cache: Path | None = None
     baseten_workdir: bool = True
     retry_count: int = 0
     stop_grace: float = 30.0
@@ -103,7 +105,8 @@ class JobState(_Value):
             tells it), so that a pid that was given to another process is noticed. A state that is not final and whose
             supervisor is gone means that the job was lost with the machine.
         error_message: why it failed, with the exit code and the last lines of output; None unless it failed.
-        syncing: whether checkpoints are still being copied.
+        syncing: whether checkpoints are still being copied. A job that has ended may still be syncing for a while.
+        sync_error: why the last attempt to copy a checkpoint failed, e.g. a full disk; None once one succeeded.
     """
 
     phase: JobPhase
@@ -113,6 +116,7 @@ class JobState(_Value):
     exit_code: int | None = None
     error_message: str | None = None
     syncing: bool = False
+    sync_error: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -139,7 +143,10 @@ class Sample(_Value):
 
 
 class StoredFile(_Value):
-    """A file of a stored checkpoint. `path` is relative to rank-<n>/ and begins with the checkpoint's name."""
+    """A file of a stored checkpoint. `path` is relative to rank-<n>/ and begins with the checkpoint's name.
+
+    Files of the checkpoint "." lie directly in rank-<n>/; their paths are their names.
+    """
 
     path: str
     rank: int
