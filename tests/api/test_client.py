@@ -171,7 +171,7 @@ def test_repeating_ends_at_the_deadline(both: Both) -> None:
 
 def test_an_answer_that_is_not_the_apis_is_told_as_such(both: Both) -> None:
     page: Answer = lambda request: httpx.Response(200, html="<h1>Sign in</h1>")  # noqa: E731
-    with pytest.raises(errors.UnexpectedAnswer, match="not what the API promises .text/html"):
+    with pytest.raises(errors.UnexpectedAnswer, match=r"not what the API promises .text/html"):
         both("send", GET, page)
 
 
