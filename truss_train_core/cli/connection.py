@@ -1,0 +1,25 @@
+"""The client that a command talks through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from truss_train_core.api.client import Client
+
+AT_ONCE = 10.0
+"""Seconds for which a command that somebody waits for repeats a call before it gives up."""
+PATIENTLY = 60.0
+"""The same for a command that follows a job; what waits in it is more patient still."""
+
+
+def connect(remote: str, *, deadline: float = AT_ONCE) -> Client:
+    """A client for the remote of that name, which repeats a call for `deadline` seconds.
+
+    Raises:
+        RemoteError: the remote is not configured, or has no key.
+    """
+    from truss_train_core.api.client import Client
+    from truss_train_core.api.retry import Retry
+
+    return Client(remote, retry=Retry(deadline=deadline))

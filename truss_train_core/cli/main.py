@@ -1,0 +1,76 @@
+"""The `truss-train` command: the list of its commands, and the boundary at which an error becomes an exit code.
+
+Commands import what they work with when they run, so that `--help` and completion come at once.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from typing import Annotated, TextIO
+
+import typer
+
+from truss_train_core.cli import failures, jobs, output
+
+app = typer.Typer(
+    name="truss-train",
+    help="Train on Baseten or on this machine: submit, follow, resume, choose and deploy.",
+    epilog=failures.EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("jobs")(jobs.list_jobs)
+app.command()(jobs.logs)
+app.command()(jobs.metrics)
+app.command()(jobs.stop)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"truss-train {version('truss-train-core')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The console script: run a command and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; errors become a line on stderr. Returns the exit code."""
+    warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character is no reason to fail
+    try:
+        return app(arguments, prog_name="truss-train", standalone_mode=False) or 0
+    except typer.Abort:
+        return failures.INTERRUPTED
+    except Exception as error:
+        return failures.report(error)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning of a definition, as a line for a person."""
+    output.warn(str(message))

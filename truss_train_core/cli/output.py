@@ -1,0 +1,171 @@
+"""What commands print. Results go to stdout, everything else to stderr, so that stdout can always be piped.
+
+With `-o json` stdout is one JSON document, or one per line where a command goes on for a while. With `-o text` it is
+written by rich: colours and tables on a terminal, the same words as plain lines elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from datetime import datetime, timezone
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+_CONTROL = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links, the clipboard
+    r"|\x1b\[[0-?]*[ -/]*[@-~]"  # colours, and moving about
+    r"|\x1b[^\[\]]?"  # resets and the like
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+)
+
+_PLAIN_WIDTH = 200
+"""Columns where there is no terminal to fit into: enough for a table to keep its lines whole."""
+
+_STATUS_STYLES = {
+    "completed": "green",
+    "active": "green",
+    "running": "cyan",
+    "failed": "red",
+    "deploy failed": "red",
+    "build failed": "red",
+    "unhealthy": "red",
+    "preempted": "magenta",
+    "stopped": "dim",
+    "inactive": "dim",
+    "scaled to zero": "green",
+}
+
+
+class Format(str, Enum):
+    """The values of `--output`."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@cache
+def stdout() -> Console:
+    """For results in text."""
+    return _console(to_stderr=False)
+
+
+@cache
+def stderr() -> Console:
+    """For messages, progress and errors."""
+    return _console(to_stderr=True)
+
+
+def _console(*, to_stderr: bool) -> Console:
+    from rich.console import Console
+
+    is_terminal = (sys.stderr if to_stderr else sys.stdout).isatty()
+    fits = is_terminal or "COLUMNS" in os.environ
+    return Console(stderr=to_stderr, highlight=False, emoji=False, markup=False, width=None if fits else _PLAIN_WIDTH)
+
+
+def message(text: str | Text, style: str | None = None) -> None:
+    """A line for the person, on stderr; never broken by us, so that it can be copied and searched for."""
+    stderr().print(text, style=style, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """A line about something that may surprise."""
+    message(_labelled("Warning:", "bold yellow", text))
+
+
+def print_error(text: str, hint: str | None = None) -> None:
+    """The line that a command fails with, and what to do next below it; last lines of a job's log in between."""
+    first, *more = harmless(text).splitlines() or [""]
+    message(_labelled("Error:", "bold red", first))
+    for line in more:
+        message(line, style="dim")
+    if hint:
+        message(hint, style="dim")
+
+
+def harmless(text: str) -> str:
+    """Text from elsewhere without what could do anything to a terminal but colour it."""
+    return _CONTROL.sub(lambda found: found[0] if _COLOUR.fullmatch(found[0]) else "", text)
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """A result as JSON; models and dates included. `indent=None` gives one line."""
+    from pydantic_core import to_jsonable_python
+
+    text = json.dumps(to_jsonable_python(value), indent=indent, ensure_ascii=False)
+    print(text, flush=True)  # noqa: T201 - the result itself
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table in the house style: no frames, a quiet head, columns in `right` aligned for figures."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", no_wrap=True, overflow="ellipsis")
+    return made
+
+
+def status_text(status: str) -> Text:
+    """A status as people say it, in its colour: "running" for TRAINING_JOB_RUNNING."""
+    from rich.text import Text
+
+    said = plain_status(status)
+    return Text(said, style=_STATUS_STYLES.get(said, "yellow"))
+
+
+def plain_status(status: str) -> str:
+    """A status as people say it."""
+    return status.removeprefix("TRAINING_JOB_").replace("_", " ").lower()
+
+
+def duration(seconds: float) -> str:
+    """A span as a clock shows it: 0:07, 12:30, 3:04:05, and whole days before that."""
+    minutes, second = divmod(max(0, int(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    clock = f"{hour}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+    return f"{days} d {clock}" if days else clock
+
+
+def ago(moment: datetime) -> str:
+    """How long a moment is past: "4 min ago"."""
+    seconds = (datetime.now(timezone.utc) - moment).total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now"
+
+
+def size(count: float) -> str:
+    """Bytes for people, in powers of 1000: "12.3 kB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def figure(value: float | None) -> str:
+    """A metric's value, short enough for a column; a dash where there is none."""
+    if value is None:
+        return "–"
+    if value != 0 and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.3e}"
+    return f"{value:.4f}"
+
+
+def _labelled(label: str, style: str, text: str) -> Text:
+    from rich.text import Text
+
+    return Text.assemble((label, style), " ", text)
