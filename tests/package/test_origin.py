@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 
+import pydantic
 import pytest
 
 from truss_train_core.package import git_info, origin, user_env
@@ -80,5 +81,5 @@ def test_the_user_env_has_the_fields_seen_on_the_wire_and_is_json(tmp_path):
         "git_info",
     ]
     assert env["python_version"] == platform.python_version()
-    assert env["truss_client_version"] == "0.1.0"
+    assert env["pydantic_version"] == pydantic.VERSION
     json.dumps(env)

@@ -1,7 +1,8 @@
 """The archive into object storage: streamed while it is made, in parts, in bounded memory.
 
-obstore does the S3 side: signatures, multipart, repeated requests, and the abort of an upload that fails half-way. It
-is imported on first use, because it is large. Two of its habits are countered here:
+obstore does the S3 side: signatures, multipart, repeated requests, and the abort of an upload that fails half-way
+(but its last version for Python 3.10 leaves the parts to the bucket's own rules when it is the store that fails). It is
+imported on first use, because it is large. Two of its habits are countered here:
 
   * It reads AWS_* variables of the environment as defaults. The credentials of an upload are complete, so every
     setting that the environment could slip in is given explicitly.
@@ -20,7 +21,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -176,21 +176,13 @@ def _may_use_http(endpoint: str) -> bool:
     parts = urlsplit(endpoint)
     if parts.scheme == "https":
         return False
-    if parts.scheme == "http" and _is_loopback(parts.hostname or ""):
+    host = parts.hostname or ""
+    if parts.scheme == "http" and (host in ("127.0.0.1", "::1", "localhost") or host.endswith(".localhost")):
         return True
     raise UploadError(
         f"The API asks to upload to {endpoint}, which is not https.",
         hint="Plain http is used on this machine only.",
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def bucket_region(bucket: str, s3_url: str = "https://s3.amazonaws.com") -> str:
