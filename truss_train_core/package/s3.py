@@ -96,7 +96,7 @@ def upload(
         raise
     except Exception as error:
         failure = _reason(str(error), target)
-    if failure:
+    if failure is not None:
         # Raised outside of the except block, and so without the original error: its text may quote the session token.
         raise UploadError(
             f"The archive of {package.root} was not stored in bucket {target.bucket}: {failure}.",
