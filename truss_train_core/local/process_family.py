@@ -90,28 +90,30 @@ class ProcessFamily:
             if pid not in self._running and not _group_exists(pid):
                 del self._sessions[pid]
 
-    def is_alive(self) -> bool:
-        """Whether any process of the family lives."""
-        self.bury()
-        return bool(self._sessions) or any(True for _ in self._descendants())
-
     def end(self, grace: float) -> bool:
-        """SIGTERM, then SIGKILL for what lives on after `grace` seconds; True where something had to be killed."""
+        """SIGTERM, then SIGKILL for what lives on after `grace` seconds; True where the latter was needed.
+
+        Daemons are not told, as in a container that ends: they are killed when the others are gone.
+        """
         self._signal_groups(signal.SIGTERM)
         deadline = time.monotonic() + grace
-        while self.is_alive():
-            if time.monotonic() >= deadline:
-                self.kill()
-                return True
+        while self._sessions and time.monotonic() < deadline:
             time.sleep(0.02)
-        return False
+            self.bury()
+        outlived = bool(self._sessions)
+        self.kill()
+        return outlived
 
     def kill(self) -> None:
         """SIGKILL to all of the family, again until nothing of it is left."""
         deadline = time.monotonic() + _KILL_LIMIT
-        while self.is_alive() and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            self.bury()
+            living = list(self._descendants())
+            if not living and not self._sessions:
+                return
             self._signal_groups(signal.SIGKILL)
-            for process in self._descendants():
+            for process in living:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
             time.sleep(0.02)
