@@ -58,7 +58,7 @@ def list_jobs(session: Session, *where: ColumnElement[bool], oldest_first: bool 
     """Jobs that are not deleted, newest first unless said otherwise."""
     order: UnaryExpression[int] = Job.seq.asc() if oldest_first else Job.seq.desc()
     query = select(*_JOB_COLUMNS).join(Project, Project.id == Job.project_id)
-    rows = session.execute(query.where(~Job.deleted, *where).order_by(order)).tuples()
+    rows = session.execute(query.where(~Job.deleted, *where).order_by(order))
     user = models.User(email=USER_EMAIL)
     return [_job(row, user) for row in rows]
 

@@ -103,9 +103,7 @@ def read_job(body: Mapping[str, Any]) -> JobRequest:
 def notices(request: JobRequest) -> tuple[str, ...]:
     """Lines for the head of the job's log: what the definition asks for and this platform does otherwise."""
     job = request.job
-    lines = [
-        f"The base image {job.image.base_image} is recorded and not used: the job runs as processes on this machine."
-    ]
+    lines = [f"The base image {job.image.base_image} is not used: the job runs as processes on this machine."]
     if request.accelerator:
         lines.append(
             f"{request.gpus} {request.accelerator} per node count against the platform's capacity. The job sees the "

@@ -66,7 +66,8 @@ def resolve_environment(
     Raises:
         Problem: 400: there is no such secret.
     """
-    secrets = dict(session.execute(select(Secret.name, Secret.value).where(Secret.team_id == team_id)).tuples().all())
+    known = session.scalars(select(Secret).where(Secret.team_id == team_id))
+    secrets = {secret.name: secret.value for secret in known}
     values = {}
     for name, value in variables.items():
         if isinstance(value, str):

@@ -162,7 +162,7 @@ def delete_project(platform: Platform, session: Session, project: Project) -> No
 def advance(platform: Platform) -> None:
     """Note how the started jobs fare, and start those whose turn it is."""
     _watch(platform)
-    _admit(platform)
+    admit(platform)
     _start(platform)
 
 
@@ -176,9 +176,13 @@ def _watch(platform: Platform) -> None:
         return
     with platform.database.writing() as session:
         for job in session.scalars(select(Job).where(Job.id.in_(news))):
-            status, job.checkpoint_sync_status = _told(job, states[job.id])
+            state = states[job.id]
+            status, job.checkpoint_sync_status = _told(job, state)
             if status != job.status:
-                _set_status(job, status, states[job.id].updated_at.timestamp(), states[job.id].error_message)
+                _set_status(job, status, state.updated_at.timestamp(), state.error_message)
+            if job.checkpoint_sync_status == _SYNCED and state.sync_error:
+                lost = f"Not every checkpoint could be copied: {state.sync_error}"
+                job.error_message = f"{job.error_message}\n{lost}" if job.error_message else lost
 
 
 def _state(platform: Platform, job_id: str) -> JobState:
@@ -201,13 +205,13 @@ def _place(status: str) -> int:
     return UNFINISHED.index(status)
 
 
-def _admit(platform: Platform) -> None:
+def admit(platform: Platform) -> None:
+    """Let those jobs out of the queue whose turn it is, and tell the others what they wait for."""
     with platform.database.reading() as session:
-        queue = _claims(session, (JobStatus.PENDING,))
-        planned = plan(queue, _claims(session, STARTED), platform.capacity)
-    if not queue:
-        return
+        if session.scalar(select(Job.seq).where(Job.status == JobStatus.PENDING).limit(1)) is None:
+            return
     with platform.database.writing() as session:
+        planned = plan(_claims(session, (JobStatus.PENDING,)), _claims(session, STARTED), platform.capacity)
         for job in session.scalars(select(Job).where(Job.status == JobStatus.PENDING)):
             if job.id in planned.start:
                 _set_status(job, JobStatus.CREATED, platform.now(), None)
@@ -217,7 +221,7 @@ def _admit(platform: Platform) -> None:
 
 def _claims(session: Session, statuses: tuple[str, ...]) -> list[Claim]:
     columns = select(Job.id, Job.pool, Job.demand, Job.priority, Job.seq).where(Job.status.in_(statuses))
-    return [Claim(*row) for row in session.execute(columns).tuples()]
+    return [Claim(*row) for row in session.execute(columns)]
 
 
 def _start(platform: Platform) -> None:

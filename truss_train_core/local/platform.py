@@ -44,7 +44,7 @@ class Platform:
     database: Database
     runner: Runner
     serving: Serving
-    api_key: str
+    api_key: str = field(repr=False)
     presigner: Presigner
     python: Path
     capacity: Mapping[str, int] = field(default_factory=dict)

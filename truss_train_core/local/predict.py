@@ -76,7 +76,7 @@ async def serve(request: Request) -> Response:
     client: httpx.AsyncClient = request.app.state.http
     outgoing = client.build_request(
         request.method,
-        httpx.URL(f"http://127.0.0.1:{state.port}{quote(path, safe='/:')}", query=request.url.query.encode()),
+        httpx.URL(f"http://127.0.0.1:{state.port}{quote(path, safe='/:')}", query=request.url.query.encode() or None),
         headers=[(name, value) for name, value in request.headers.items() if name not in _OF_THE_CONNECTION],
         content=request.stream() if _has_body(request) else None,
     )

@@ -48,7 +48,7 @@ def training_capacity(call: Call) -> Answer:
             select(Job.pool, Job.availability_model, func.sum(Job.demand))
             .where(Job.status.in_(STARTED), Job.pool != CPU)
             .group_by(Job.pool, Job.availability_model)
-        ).tuples()
+        )
         used = {(pool, availability): amount for pool, availability, amount in rows}
     capacity = call.platform.capacity
     pools = sorted({pool for pool in capacity if pool != CPU} | {pool for pool, _ in used})

@@ -48,6 +48,8 @@ def _create(call: Call, body: Mapping[str, Any]) -> models.JobAnswer:
     with call.platform.database.writing() as session:
         project = find_project(session, call.path["project_id"])
         job = lifecycle.create_job(call.platform, session, project, body)
+    lifecycle.admit(call.platform)  # so that the answer already says whether it has to wait
+    with call.platform.database.reading() as session:
         return _answer(call, session, job.id)
 
 

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+from served_platform import Served
+
+from truss_train_core.definitions import Accelerator
+
+
+@pytest.mark.parametrize("scheme", ["Api-Key", "Bearer", "bearer"])
+def test_the_key_is_accepted_in_both_forms(platform: Served, scheme: str) -> None:
+    key = platform.platform.api_key
+    answer = platform.http.get("/v1/users/me", headers={"Authorization": f"{scheme} {key}"})
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("header", ["", "Api-Key", "Api-Key wrong", "Basic {key}", "{key}"])
+@pytest.mark.parametrize("path", ["/v1/teams", "/v1/unheard-of", "/graphql/", "/model-abc/production/predict"])
+def test_without_the_key_nothing_is_told(platform: Served, path: str, header: str) -> None:
+    authorization = header.format(key=platform.platform.api_key)
+    answer = platform.http.post(path, headers={"Authorization": authorization}, json={})
+
+    assert (answer.status_code, answer.json()) == (401, {"message": "Invalid API key"})
+
+
+def test_health_needs_no_key(platform: Served) -> None:
+    for path in ("/", "/health"):
+        assert platform.http.get(path, headers={"Authorization": ""}).status_code == 200
+
+
+def test_what_is_not_served_says_so(platform: Served) -> None:
+    for method, path in (("GET", "/v1/chains"), ("PATCH", "/v1/training/capacity"), ("DELETE", "/v1/users/me")):
+        message = platform.call(method, path, expect=501)["message"]
+        assert message == f"The local platform does not serve {method} {path}."
+
+
+def test_the_api_also_answers_on_the_host_that_the_truss_cli_derives(platform: Served) -> None:
+    answer = platform.http.get("/v1/users/me", headers={"Host": "api.localhost:8000"})
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'"text"'])
+def test_a_body_that_is_no_json_object_is_refused(platform: Served, content: bytes) -> None:
+    answer = platform.http.post("/v1/secrets", content=content)
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "VALIDATION_ERROR"
+
+
+def test_secrets_are_kept_and_listed_but_never_told(platform: Served) -> None:
+    platform.call("POST", "/v1/secrets", {"name": "token", "value": "first-value"})
+    made = platform.call("POST", "/v1/secrets", {"name": "token", "value": "second-value"})
+    team = platform.call("GET", "/v1/teams")["teams"][0]["id"]
+
+    assert "value" not in str(made)
+    assert platform.call("GET", "/v1/secrets") == {"secrets": [made]}
+    assert platform.call("GET", f"/v1/teams/{team}/secrets") == {"secrets": [made]}
+    assert platform.call("GET", "/v1/teams/nowhere/secrets", expect=404)["message"].startswith("There is no team")
+    assert platform.call("DELETE", "/v1/secrets/token") == {"name": "token"}
+    platform.call("DELETE", "/v1/secrets/token", expect=404)
+
+
+def test_instance_types_cover_every_accelerator(platform: Served) -> None:
+    types = platform.call("GET", "/v1/instance_types")["instance_types"]
+    assert {kind["gpu_type"] for kind in types} == {None, *(gpu.value for gpu in Accelerator)}
