@@ -84,6 +84,12 @@ def test_a_job_without_commands_completes(jobs: Jobs) -> None:
     assert jobs.ended(jobs.submit()).phase == "completed"
 
 
+def test_a_variable_that_no_process_can_have_fails_the_job(jobs: Jobs) -> None:
+    state = jobs.ended(jobs.submit("true", environment={"A": "nul\0"}))
+
+    assert (state.phase, state.error_message) == ("failed", "A command could not be started: embedded null byte")
+
+
 def test_a_damaged_archive_fails_the_deployment_and_runs_nothing(jobs: Jobs) -> None:
     spec = jobs.spec("touch never")
     spec.archives[0].write_bytes(b"no tar")

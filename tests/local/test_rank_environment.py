@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,8 @@ def test_a_process_gets_what_installers_need_and_none_of_the_server_s_keys(tmp_p
     assert "key" not in supervisor_environment(server).values()
 
 
-def test_the_legacy_model_cache_appears_in_the_home_directory(tmp_path: Path) -> None:
+def test_the_legacy_model_cache_appears_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     spec = Jobs(tmp_path).spec(legacy_hf_cache=tmp_path / "models", project_cache=tmp_path / "project")
     places = places_of(spec, 0)
 

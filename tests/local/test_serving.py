@@ -12,7 +12,6 @@ import pytest
 from running_jobs import INTERVALS, is_running, wait_for
 
 from truss_train_core.local import joblogs, serving
-from truss_train_core.local.process_family import kill_leftovers
 from truss_train_core.local.runner import ServerSpec, ServerState
 
 SERVER = """
@@ -78,7 +77,7 @@ def deployments(tmp_path: Path) -> Iterator[Deployments]:
         state = serving.status(spec.directory)
         if state.phase not in serving.ENDED and state.supervisor_pid:
             os.kill(state.supervisor_pid, signal.SIGKILL)
-        kill_leftovers(spec.directory)
+        deployments.reached(spec, *serving.ENDED)
 
 
 def ask(port: int | None) -> str:

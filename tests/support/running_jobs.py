@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 from truss_train_core.local import joblogs
 from truss_train_core.local.checkpoint_sync import INDEX_FILE
 from truss_train_core.local.detached import Intervals
-from truss_train_core.local.process_family import kill_leftovers
 from truss_train_core.local.processes import ProcessRunner
 from truss_train_core.local.runner import CheckpointIndex, JobSpec, JobState, StoredCheckpoint
 from truss_train_core.local.statefiles import read_json
@@ -120,4 +119,4 @@ class Jobs:
             state = self.state(spec)
             if not state.is_final and state.supervisor_pid:
                 os.kill(state.supervisor_pid, signal.SIGKILL)
-            kill_leftovers(spec.directory)
+            self.ended(spec)

@@ -166,6 +166,7 @@ class ServerSupervisor:
     def _finish(self, ending: _Ending) -> None:
         self._family.end(_STOP_GRACE)
         self._pump.finish()
+        shutil.rmtree(rank_environment.temporary_directory(self._spec.directory), ignore_errors=True)
         message = ending.message
         if message is not None:
             self._log.notice(message, level="ERROR")
@@ -174,7 +175,6 @@ class ServerSupervisor:
             self._log.notice("The deployment was stopped.")
         self._state.update(phase=ending.phase, port=None, error_message=message)
         self._state.conclude()
-        shutil.rmtree(rank_environment.temporary_directory(self._spec.directory), ignore_errors=True)
 
     def _obey(self) -> None:
         if (self._spec.directory / STOP_FILE).exists():

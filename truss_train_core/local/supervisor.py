@@ -172,7 +172,7 @@ class JobSupervisor:
                 quoted_rank=failure.rank,
                 cut_off_at=failed_at if was_killed else time.time() if killed else None,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             return _Ending("failed", message=f"A command could not be started: {error}")
         return _Ending("completed", 0)
 
@@ -247,6 +247,7 @@ class JobSupervisor:
         """Leave nothing running, complete the log, say how it ended, and copy the last checkpoints."""
         self._family.kill()
         self._pump.finish()
+        shutil.rmtree(rank_environment.temporary_directory(self._spec.directory), ignore_errors=True)
         if self._sampler is not None:
             self._sampler.finish()
         message = ending.message
@@ -260,7 +261,6 @@ class JobSupervisor:
             self._sync.finish(ending.cut_off_at)
             self._state.update(syncing=False, sync_error=self._sync.error)
         self._state.conclude()
-        shutil.rmtree(rank_environment.temporary_directory(self._spec.directory), ignore_errors=True)
 
     def _obey(self) -> None:
         request = read_json(self._spec.directory / STOP_FILE, StopRequest)
