@@ -68,7 +68,7 @@ class JobAdopted(JobSubmitted):
 
 
 class TwinStopped(Event):
-    """A second job of the same name was stopped: two processes submitted at once, and the older job stays."""
+    """A second job of the same name was stopped: two processes submitted at once, and the older job, `stays`, stays."""
 
     job_id: str
     job_name: str

@@ -52,7 +52,7 @@ def create_once(
     look: Callable[[], Flow[T | None]],
     prepare: Callable[[], Flow[P]],
     create: Callable[[P], Flow[T]],
-    drop: Callable[[T], Flow[None]],
+    drop: Callable[[T, T], Flow[None]],
 ) -> Flow[Once[T]]:
     """Adopt what exists, or create it.
 
@@ -60,7 +60,7 @@ def create_once(
         look: the oldest one that bears the mark, or None.
         prepare: what has to be done before a create and costs something, such as an upload; done at most once.
         create: one create, never repeated by the sender.
-        drop: undo our own create, because an older one exists.
+        drop: undo our own create (its first argument), because an older one exists (its second).
 
     Raises:
         AnswerLost, ServerError, UnexpectedAnswer: after several creates without an answer and without a trace.
@@ -92,9 +92,9 @@ def _look_again(look: Callable[[], Flow[T | None]]) -> Flow[T | None]:
     return None
 
 
-def _oldest(ours: T, look: Callable[[], Flow[T | None]], drop: Callable[[T], Flow[None]]) -> Flow[Once[T]]:
+def _oldest(ours: T, look: Callable[[], Flow[T | None]], drop: Callable[[T, T], Flow[None]]) -> Flow[Once[T]]:
     found = yield from look()
     if found is None or found.id == ours.id:
         return Once(ours, created=True)
-    yield from drop(ours)
+    yield from drop(ours, found)
     return Once(found, created=False)

@@ -44,6 +44,9 @@ class Limits:
     outage: float = 30 * 60
 
 
+FOREVER = Limits()
+
+
 def jittered(seconds: float) -> float:
     """`seconds`, more or less: so that many who began at one moment do not all call at one moment."""
     return seconds * random.uniform(0.85, 1.15)  # noqa: S311 (spread, not secrecy)

@@ -1,0 +1,42 @@
+"""Training jobs: submit exactly once, wait for many at once, read logs and metrics, stop. All of them flows.
+
+with Client("baseten") as client:
+job = client.run(jobs.find("digits-mlp"))
+job = client.run(jobs.follow(job), on_event=print)
+jobs.expect_completed(job)
+"""
+
+from truss_train_core.jobs.find import find, find_project, metrics
+from truss_train_core.jobs.logs import fetch_log, follow, log_start, read_log
+from truss_train_core.jobs.names import job_name, run_key
+from truss_train_core.jobs.stop import describe, get, stop
+from truss_train_core.jobs.submit import Submitted, Upload, look_up, submit, submit_once
+from truss_train_core.jobs.watch import CALM, LIVE, Companion, Pace, expect_completed, poll, wait, wait_all
+
+__all__ = [
+    "CALM",
+    "LIVE",
+    "Companion",
+    "Pace",
+    "Submitted",
+    "Upload",
+    "describe",
+    "expect_completed",
+    "fetch_log",
+    "find",
+    "find_project",
+    "follow",
+    "get",
+    "job_name",
+    "log_start",
+    "look_up",
+    "metrics",
+    "poll",
+    "read_log",
+    "run_key",
+    "stop",
+    "submit",
+    "submit_once",
+    "wait",
+    "wait_all",
+]

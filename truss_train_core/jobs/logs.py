@@ -1,0 +1,187 @@
+"""Reading a job's log: every line once, none lost, from wherever a reader stopped.
+
+The API hands out windows of time, at most seven days and a thousand lines each, and lines arrive late: a replica's
+lines may become visible after later ones of another. So a reader keeps a `LogCursor`, the millisecond from which it
+asks again and what it has seen from there on:
+
+  * a full page is followed by one that starts at the millisecond of its last line, which is therefore read twice;
+  * an empty window, of a job that was silent for a week, is followed by the next;
+  * the last minute is read again each time, as far back as a few hundred lines go, and after the job's end the
+    reader comes back a few times.
+
+Lines are told apart by nanosecond, replica and text, and counted, so that a line that was really printed twice is
+handed over twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from truss_train_core.api import endpoints
+from truss_train_core.api.flows import Flow, emit, now, pause, send
+from truss_train_core.api.models import LOG_LIMIT, LOG_WINDOW_MILLIS, LogLine, TrainingJob
+from truss_train_core.events import LogCursor, LogLines, Notice
+from truss_train_core.jobs.stop import describe
+from truss_train_core.jobs.watch import LIVE, Companion, Pace, passed_over, wait
+from truss_train_core.waiting import FOREVER, Limits
+
+LATE_MILLIS = 60_000
+"""How late a line may become visible and still be read; also how far clocks may differ."""
+SEEN_LIMIT = 500
+"""How many seen lines a cursor remembers, unless more fell into one millisecond."""
+ENDED_MILLIS = 24 * 3600 * 1000
+"""How long after the end of a job its log is taken to be complete, however late one reads it."""
+GRACE = (2.0, 3.0, 5.0)
+"""Seconds between the looks for late lines after a job has ended."""
+
+
+def log_start(job: TrainingJob) -> LogCursor:
+    """The cursor of a reader who has read nothing yet."""
+    return LogCursor(start_millis=_millis(job.created_at.timestamp()) - LATE_MILLIS)
+
+
+def read_log(job: TrainingJob, cursor: LogCursor | None = None) -> Flow[LogCursor]:
+    """Emit, as `LogLines`, what the log holds beyond the cursor; returns the cursor from which to read on.
+
+    Args:
+        job: whose log. How fresh this value is matters only for how far the log is read.
+        cursor: where an earlier reader stopped; None for the beginning.
+    """
+    cursor = cursor or log_start(job)
+    position: int | None = cursor.start_millis
+    end = _horizon(job, (yield from now()))
+    while position is not None:
+        lines, cursor, position = yield from _read_page(job, cursor, position, end)
+        if lines:
+            yield from emit(LogLines(job_id=job.id, lines=lines, cursor=cursor))
+    return cursor
+
+
+def fetch_log(job: TrainingJob) -> Flow[list[LogLine]]:
+    """All lines of a job's log so far, in memory. `read_log` hands over what memory does not hold."""
+    cursor = log_start(job)
+    position: int | None = cursor.start_millis
+    end = _horizon(job, (yield from now()))
+    fetched: list[LogLine] = []
+    while position is not None:
+        lines, cursor, position = yield from _read_page(job, cursor, position, end)
+        fetched += lines
+    return fetched
+
+
+def follow(
+    job: TrainingJob,
+    *,
+    cursor: LogCursor | None = None,
+    limits: Limits = FOREVER,
+    pace: Pace = LIVE,
+    companions: Iterable[Companion] = (),
+) -> Flow[TrainingJob]:
+    """Wait for a job as `wait` does, and emit its log meanwhile and for ten seconds after its end.
+
+    The log decides nothing: while it cannot be read, the wait goes on.
+
+    Args:
+        job: which.
+        cursor: where an earlier reader stopped, from the last `LogLines`; None for the beginning.
+        limits: how long to wait.
+        pace: how often to look.
+        companions: what else to do after every look.
+
+    Raises:
+        WaitTimeout, JobNotFound, ApiError, Unreachable: as `wait`.
+    """
+    began = yield from now()
+    reader = _Reader(cursor or log_start(job))
+    ended = yield from wait(job, limits=limits, pace=pace, companions=(reader.read, *companions))
+    if not job.is_terminal or began - ended.updated_at.timestamp() < LATE_MILLIS / 1000:
+        for seconds in GRACE:
+            yield from pause(seconds)
+            yield from passed_over(reader.read(ended))
+    return ended
+
+
+@dataclass
+class _Reader:
+    cursor: LogCursor
+
+    def read(self, job: TrainingJob) -> Flow[None]:
+        self.cursor = yield from read_log(job, self.cursor)
+
+
+def _read_page(
+    job: TrainingJob, cursor: LogCursor, position: int, end: int
+) -> Flow[tuple[tuple[LogLine, ...], LogCursor, int | None]]:
+    """Ask for the lines from `position` on: the new ones, the cursor after them, and where the next page begins."""
+    end = max(end, position + LATE_MILLIS)
+    window_end = min(end, position + LOG_WINDOW_MILLIS)
+    request = endpoints.job_logs(
+        job.training_project_id,
+        job.id,
+        start_epoch_millis=position,
+        end_epoch_millis=window_end,
+        direction="asc",
+        limit=LOG_LIMIT,
+    )
+    answer = (yield from send(request)).logs
+    new, seen = _unseen(answer, cursor.seen)
+    if len(answer) < LOG_LIMIT and window_end == end:
+        return new, _settled(seen, cursor.start_millis), None
+    if len(answer) < LOG_LIMIT:
+        return new, _settled(seen, max(cursor.start_millis, window_end - LATE_MILLIS)), window_end
+    last = int(answer[-1].timestamp) // 1_000_000
+    if last > position:
+        return new, _settled(seen, cursor.start_millis, last), last
+    yield from emit(
+        Notice(
+            about=f"log of {describe(job)}",
+            text=f"holds {LOG_LIMIT} lines or more in the millisecond {last}; those beyond {LOG_LIMIT} cannot be read",
+        )
+    )
+    return new, _settled(seen, last + 1), last + 1
+
+
+def _unseen(lines: Sequence[LogLine], seen: dict[str, int]) -> tuple[tuple[LogLine, ...], Counter[str]]:
+    """Those of the lines that were not seen yet, and what has been seen after them."""
+    met: Counter[str] = Counter()
+    new = []
+    for line in lines:
+        mark = _mark(line)
+        met[mark] += 1
+        if met[mark] > seen.get(mark, 0):
+            new.append(line)
+    return tuple(new), Counter(seen) | met
+
+
+def _settled(seen: Counter[str], start: int, position: int | None = None) -> LogCursor:
+    """The cursor that reads the last minute again, or as much of it as fits, but from `position` on in any case."""
+    millis = sorted(_mark_millis(mark) for mark in seen.elements())
+    if millis:
+        again = millis[-1] - LATE_MILLIS
+        if len(millis) > SEEN_LIMIT:
+            again = max(again, millis[-SEEN_LIMIT])
+        start = max(start, again if position is None else min(again, position))
+    return LogCursor(start_millis=start, seen={mark: n for mark, n in seen.items() if _mark_millis(mark) >= start})
+
+
+def _horizon(job: TrainingJob, at: float) -> int:
+    """Until when there may be lines, in milliseconds. The server's clock counts where it is ahead of ours."""
+    changed = _millis(job.updated_at.timestamp())
+    latest = max(_millis(at), changed)
+    return (min(latest, changed + ENDED_MILLIS) if job.is_terminal else latest) + LATE_MILLIS
+
+
+def _mark(line: LogLine) -> str:
+    text = f"{line.replica}\0{line.message}".encode()
+    return f"{line.timestamp}.{hashlib.sha256(text).hexdigest()[:8]}"
+
+
+def _mark_millis(mark: str) -> int:
+    return int(mark.partition(".")[0]) // 1_000_000
+
+
+def _millis(seconds: float) -> int:
+    return int(seconds * 1000)
