@@ -1,0 +1,93 @@
+"""A local platform for the time of a test, in a process of its own, on a free port, in a directory of its own.
+
+    @pytest.fixture(scope="session")
+    def platform(tmp_path_factory):
+        with LocalPlatform.started(tmp_path_factory.mktemp("platform")) as platform:
+            yield platform
+
+    def test_my_pipeline(platform):
+        with Client(platform.remote) as client:
+            ...
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from truss_train_core.errors import LocalPlatformError
+from truss_train_core.remotes import Remote
+
+_LAST_WORDS = 2000  # characters of the server's output that an error repeats
+_TIME_TO_STOP = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class LocalPlatform:
+    """A platform that runs.
+
+    Attributes:
+        remote: where it is, and the key; what `Client` and `push` take.
+        data_dir: what it keeps.
+        process: the server.
+    """
+
+    remote: Remote
+    data_dir: Path
+    process: subprocess.Popen[str]
+
+    @classmethod
+    @contextmanager
+    def started(
+        cls,
+        data_dir: Path,
+        *,
+        capacity: Mapping[str, int] | None = None,
+        stop_grace: float = 5.0,
+        python: Path | None = None,
+    ) -> Iterator[LocalPlatform]:
+        """Start a platform, and end it with all its jobs and deployments.
+
+        Args:
+            data_dir: made if it is not there; a directory that was used before is picked up again.
+            capacity: GPUs by type, and "CPU"; None for the platform's own idea.
+            stop_grace: seconds between SIGTERM and SIGKILL for jobs.
+            python: the interpreter whose packages jobs see; None for this one.
+
+        Raises:
+            LocalPlatformError: it did not start; with what it said.
+        """
+        command = [sys.executable, "-m", "truss_train_core.local", "--port", "0", "--stop-all-on-exit"]
+        command += ["--data-dir", str(data_dir), "--stop-grace", str(stop_grace)]
+        if capacity:
+            command += ["--capacity", ",".join(f"{kind}={count}" for kind, count in capacity.items())]
+        if python:
+            command += ["--python", str(python)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            yield cls(_remote(process), data_dir, process)
+        finally:
+            process.terminate()
+            try:
+                process.communicate(timeout=_TIME_TO_STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+
+def _remote(process: subprocess.Popen[str]) -> Remote:
+    """Wait for the line that says it is ready."""
+    line = process.stdout.readline() if process.stdout else ""
+    if not line:
+        _, said = process.communicate()
+        raise LocalPlatformError(f"The local platform did not start: {said.strip()[-_LAST_WORDS:]}")
+    ready = json.loads(line)
+    key = Path(ready["key_file"]).read_text().strip()
+    return Remote(name="local", api_url=ready["url"], web_url=ready["url"], key=SecretStr(key))
