@@ -150,6 +150,15 @@ def test_background_processes_live_until_the_last_command_has_ended(jobs: Jobs, 
     assert not any(is_running(pid) for pid in numbers(pids))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere init adopts and buries orphans")
+def test_orphans_that_end_leave_no_zombies(jobs: Jobs) -> None:
+    spec = jobs.submit("for i in 1 2 3 4 5; do (setsid true &); (true &); done; echo ready; sleep 60")
+    jobs.printed(spec, "ready\n")
+    supervisor = psutil.Process(jobs.state(spec).supervisor_pid)
+
+    wait_for(lambda: [child.name() for child in supervisor.children()] == ["sleep"], "only the command is left")
+
+
 # ---------------------------------------------------------------- stopping
 
 

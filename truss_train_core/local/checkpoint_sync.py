@@ -119,9 +119,11 @@ class CheckpointSync(threading.Thread):
         What was written later than `distrusted_after` (time of day) does not count as complete.
         """
         problems: list[OSError | ValueError] = []
-        self._look()
-        with contextlib.suppress(OSError, ValueError):  # tried again below
+        try:
+            self._look()
             self._publish()
+        except (OSError, ValueError) as error:  # ValueError: a name that is not UTF-8
+            problems.append(error)
         for name, tracked in self._tracked.items():
             if not tracked.is_copied and tracked.since <= settled_before:
                 is_trusted = _newest(tracked.listing) <= distrusted_after
@@ -131,7 +133,7 @@ class CheckpointSync(threading.Thread):
                     problems.append(error)
         try:
             self._publish()
-        except (OSError, ValueError) as error:  # ValueError: a name that is not UTF-8
+        except (OSError, ValueError) as error:
             problems.append(error)
         self.error = self._describe(problems[0]) if problems else None
 

@@ -11,7 +11,8 @@ started again while jobs run on:
         stop.json      StopRequest, written by the server; the supervisor obeys it
         logs/          one <replica>.jsonl per rank: LogLine objects in the order of their timestamps
         metrics/       one node-<rank>.jsonl per rank: Sample objects
-        work/, venv/   what the job itself sees and changes
+        work/, venv/   what the job itself sees and changes, a folder per rank
+        supervisor.*   its lock, held while it lives, and what it printed, which is nothing unless it failed
     checkpoints/<project id>/<job id>/rank-<n>/<checkpoint>/…     the platform's own copies
     checkpoints/<project id>/<job id>/index.json                  CheckpointIndex, replaced atomically
 

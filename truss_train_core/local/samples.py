@@ -95,7 +95,7 @@ class Sampler(threading.Thread):
     def run(self) -> None:
         path_of(self._directory, 0).parent.mkdir(exist_ok=True)
         while not self._finished.wait(self._interval):
-            with contextlib.suppress(OSError):  # a full disk costs samples, nothing else
+            with contextlib.suppress(OSError, psutil.Error):  # a full disk costs samples, nothing else
                 self._measure()
 
     def finish(self) -> None:
@@ -169,7 +169,7 @@ def _size_of(directory: Path) -> int:
 def _descendants_by_session() -> dict[int, list[psutil.Process]]:
     found: dict[int, list[psutil.Process]] = {}
     for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error, ProcessLookupError):
+        with contextlib.suppress(psutil.Error, OSError):
             found.setdefault(os.getsid(process.pid), []).append(process)
     return found
 
