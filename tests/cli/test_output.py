@@ -47,12 +47,13 @@ def test_a_status_is_said_as_people_say_it() -> None:
     assert output.status_text("SOMETHING_NEW").plain == "something new"
 
 
-def test_json_keeps_letters_and_can_be_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    output.print_json({"name": "größe", "at": datetime(2026, 1, 2, tzinfo=timezone.utc)}, indent=None)
+def test_json_keeps_letters_can_be_one_line_and_is_json_even_with_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    at = datetime(2026, 1, 2, tzinfo=timezone.utc)
+    output.print_json({"name": "größe", "at": at, "loss": float("nan")}, indent=None)
     text = capsys.readouterr().out
     assert "größe" in text
     assert text.count("\n") == 1
-    assert json.loads(text) == {"name": "größe", "at": "2026-01-02T00:00:00Z"}
+    assert json.loads(text) == {"name": "größe", "at": "2026-01-02T00:00:00Z", "loss": None}
 
 
 def test_a_trend_goes_from_the_lowest_bar_to_the_highest() -> None:

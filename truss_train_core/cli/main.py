@@ -12,7 +12,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from truss_train_core.cli import failures, jobs, output
+from truss_train_core.cli import checkpoints, failures, jobs, local, output
 
 app = typer.Typer(
     name="truss-train",
@@ -25,7 +25,10 @@ app = typer.Typer(
 app.command("jobs")(jobs.list_jobs)
 app.command()(jobs.logs)
 app.command()(jobs.metrics)
+app.command("checkpoints")(checkpoints.list_checkpoints)
 app.command()(jobs.stop)
+app.command()(local.serve)
+app.add_typer(local.app, name="local")
 
 
 def _print_version(asked: bool) -> None:

@@ -14,14 +14,18 @@ Remote = Annotated[
     str,
     typer.Option(
         "--remote",
+        metavar="NAME",
         envvar="TRUSS_TRAIN_REMOTE",
-        help="Where to talk: a section of ~/.trussrc, 'local', or the address of an API.",
+        help="Where to talk: a section of ~/.trussrc, 'local', or an address.",
     ),
 ]
 Output = Annotated[
-    Format, typer.Option("--output", "-o", help="Text for people, or JSON on stdout with all messages on stderr.")
+    Format,
+    typer.Option("--output", "-o", metavar="text|json", help="For people, or JSON on stdout with messages on stderr."),
 ]
-Project = Annotated[str | None, typer.Option("--project", help="Project, by name or id.")]
-JobId = Annotated[str | None, typer.Option("--job-id", help="Job, by id or name; by default the newest one.")]
-Team = Annotated[str | None, typer.Option("--team", help="Team whose project it is, by name or id.")]
+Project = Annotated[str | None, typer.Option("--project", metavar="NAME", help="Project, by name or id.")]
+JobId = Annotated[
+    str | None, typer.Option("--job-id", metavar="JOB", help="Job, by id or name; the newest one if not given.")
+]
+Team = Annotated[str | None, typer.Option("--team", metavar="NAME", help="Team whose project it is.")]
 Tail = Annotated[bool, typer.Option("--tail", help="Follow the log until the job ends; exit 1 unless it completes.")]

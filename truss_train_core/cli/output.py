@@ -6,7 +6,6 @@ written by rich: colours and tables on a terminal, the same words as plain lines
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -99,10 +98,10 @@ def harmless(text: str) -> str:
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
-    """A result as JSON; models and dates included. `indent=None` gives one line."""
-    from pydantic_core import to_jsonable_python
+    """A result as JSON; models and dates included, NaN as null. `indent=None` gives one line."""
+    from pydantic_core import to_json
 
-    text = json.dumps(to_jsonable_python(value), indent=indent, ensure_ascii=False)
+    text = to_json(value, indent=indent, inf_nan_mode="null").decode()
     print(text, flush=True)  # noqa: T201 - the result itself
 
 

@@ -1,0 +1,124 @@
+"""`truss-train serve` and `truss-train local …`: the platform on this machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from truss_train_core.cli import options, output
+from truss_train_core.cli.connection import connect
+from truss_train_core.cli.failures import BadOptions
+from truss_train_core.cli.output import Format
+from truss_train_core.errors import LocalPlatformError, RemoteError
+
+if TYPE_CHECKING:
+    from truss_train_core.local.serve import ServeOptions
+
+app = typer.Typer(no_args_is_help=True, help="What only the local platform can do.")
+
+
+def serve(
+    port: Annotated[
+        int,
+        typer.Option(metavar="NUMBER", min=0, max=65535, help="0 for any that is free. The truss CLI expects 8000."),
+    ] = 8000,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to bind. Who reaches it with the key runs commands here.")
+    ] = "127.0.0.1",
+    data_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where everything is kept.")] = Path("~/.truss-train"),
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            envvar="TRUSS_TRAIN_SERVE_KEY",
+            help="What clients send; otherwise the key of last time, or a new one.",
+        ),
+    ] = None,
+    capacity: Annotated[
+        str, typer.Option(metavar="H100=8,…", show_default=False, help="GPUs by type, and CPU cores, that jobs share.")
+    ] = "",
+    python: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, show_default=False, help="Interpreter whose packages jobs see."
+        ),
+    ] = Path(sys.executable),
+    stop_grace: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Between SIGTERM and SIGKILL for jobs.")
+    ] = 30.0,
+    remote: Annotated[
+        str, typer.Option(metavar="NAME", help="Section of ~/.trussrc to write address and key into; '' for none.")
+    ] = "local",
+    stop_all_on_exit: Annotated[
+        bool, typer.Option("--stop-all-on-exit", help="End jobs and deployments too; otherwise they go on.")
+    ] = False,
+    form: options.Output = Format.TEXT,
+) -> None:
+    """Serve the management API on this machine, and really run the jobs."""
+    try:
+        from truss_train_core.local.scheduler import parse_capacity
+        from truss_train_core.local.serve import ServeOptions, serve
+    except ModuleNotFoundError as error:
+        raise _not_installed(error) from error
+    try:
+        sizes = parse_capacity(capacity) if capacity else {}
+    except ValueError as error:
+        raise BadOptions(f"--capacity: {error}") from error
+
+    chosen = ServeOptions(
+        port=port,
+        host=host,
+        data_dir=data_dir,
+        api_key=api_key,
+        capacity=sizes,
+        stop_grace=stop_grace,
+        python=python,
+        remote=remote or None,
+        stop_all_on_exit=stop_all_on_exit,
+    )
+    serve(chosen, lambda url, key_file: _say_ready(chosen, url, key_file, form))
+    output.message("Stopped." if stop_all_on_exit else "Stopped; jobs and deployments that run go on without it.")
+
+
+@app.command()
+def preempt(
+    job: Annotated[str, typer.Argument(help="Spot job that runs, by id or name.")],
+    remote: options.Remote = "local",
+    form: options.Output = Format.TEXT,
+) -> None:
+    """Take a spot job away, as a reclaim of its machines would: to see a resume before one has to pay for it."""
+    from truss_train_core import jobs
+    from truss_train_core.api.models import JobAnswer
+    from truss_train_core.api.request import Request
+
+    with connect(remote) as client:
+        if not client.remote.is_local:
+            raise RemoteError(f"Remote {remote!r} is not a local platform, and only that can be told to preempt.")
+        found = client.run(jobs.find(job))
+        about = jobs.describe(found)
+        request = Request("POST", f"/v1/local/jobs/{found.id}/preempt", JobAnswer.model_validate_json, about, body={})
+        preempted = client.send(request).training_job
+    if form is Format.JSON:
+        output.print_json(preempted)
+    else:
+        output.message(f"Took {about} away.")
+
+
+def _say_ready(chosen: ServeOptions, url: str, key_file: Path, form: Format) -> None:
+    if form is Format.JSON:
+        output.print_json({"url": url, "key_file": str(key_file), "remote": chosen.remote}, indent=None)
+        return
+    reach = f"use it with --remote {chosen.remote}" if chosen.remote else f"its key is in {key_file}"
+    output.stdout().print(f"Serving {url} from {key_file.parent}; {reach}. Ctrl-C stops it.", soft_wrap=True)
+
+
+def _not_installed(error: ModuleNotFoundError) -> Exception:
+    if (error.name or "").startswith("truss_train_core"):
+        return error
+    return LocalPlatformError(
+        f"The local platform is not installed: there is no module {error.name}.",
+        hint='Install it with: pip install "truss-train-core[local]"',
+    )
