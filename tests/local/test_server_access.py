@@ -55,6 +55,7 @@ def test_secrets_are_kept_and_listed_but_never_told(platform: Served) -> None:
 
     assert "value" not in str(made)
     assert platform.call("GET", "/v1/secrets") == {"secrets": [made]}
+    assert platform.call("GET", f"/v1/teams/{team}")["name"] == made["team_name"]
     assert platform.call("GET", f"/v1/teams/{team}/secrets") == {"secrets": [made]}
     assert platform.call("GET", "/v1/teams/nowhere/secrets", expect=404)["message"].startswith("There is no team")
     assert platform.call("DELETE", "/v1/secrets/token") == {"name": "token"}

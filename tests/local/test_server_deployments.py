@@ -119,6 +119,10 @@ def test_a_deployment_moves_from_building_to_active(platform: Served, job: tuple
     assert spec.weights == ((source, f"{job[1]}/rank-0/checkpoint-1"),)
     (listed,) = platform.call("GET", "/v1/models")["models"]
     assert (listed["id"], listed["name"], listed["deployments_count"]) == (model, "digits", 1)
+    assert platform.call("GET", f"/v1/models/{model}") == listed
+    (one,) = platform.call("GET", f"/v1/models/{model}/deployments")["deployments"]
+    assert one == look(platform, model, deployment)
+    assert one["autoscaling_settings"]["max_replica"] == 1
 
 
 def test_the_configuration_names_the_checkpoint(platform: Served, job: tuple[str, str]) -> None:
@@ -254,6 +258,10 @@ def test_a_server_that_dies_has_failed(platform: Served, job: tuple[str, str]) -
     platform.move_on()
 
     assert look(platform, model, deployment)["status"] == "FAILED"
+    path = f"/v1/models/{model}/deployments/{deployment}"
+    assert platform.call("DELETE", path) == {"id": deployment, "deleted": True, "model_id": model}
+    platform.move_on()
+    assert not platform.platform.data.deployment(deployment).exists()
 
 
 def test_promotion_moves_an_environment_and_rests_the_former_deployment(platform: Served, job: tuple[str, str]) -> None:

@@ -14,7 +14,7 @@ def test_a_project_is_made_once_for_a_name(platform: Served) -> None:
     first = platform.call("POST", "/v1/training_projects", {"training_project": {"name": "digits"}})
     again = platform.call("POST", "/v1/training_projects", {"training_project": {"name": "digits"}})
 
-    assert first == again
+    assert first == again == platform.call("GET", f"/v1/training_projects/{first['training_project']['id']}")
     assert [p["name"] for p in platform.call("GET", "/v1/training_projects")["training_projects"]] == ["digits"]
 
 

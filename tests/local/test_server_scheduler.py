@@ -20,7 +20,7 @@ def test_nobody_overtakes_a_large_job_at_the_head() -> None:
 
     assert planned.start == ()
     assert "4 of 8 in use" in planned.advice["large"]
-    assert "1 jobs ahead" in planned.advice["small"]
+    assert "1 ahead" in planned.advice["small"]
 
 
 def test_pools_do_not_wait_for_each_other() -> None:

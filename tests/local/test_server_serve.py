@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import json
-import os
 import signal
 import socket
 import stat
@@ -18,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from served_platform import served
 
 from truss_train_core.errors import LocalPlatformError
 from truss_train_core.local.data_dir import held
@@ -219,31 +219,59 @@ def test_a_key_is_kept_and_can_be_replaced(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Makes one file system of the size that is asked for."""
     place = tmp_path / "small"
     place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
+
+    def mount(size: str) -> Path:
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=False)
+        if made.returncode:
+            pytest.skip("mounting a small file system needs root")
+        return place
+
+    yield mount
+    subprocess.run(["umount", "--quiet", place], check=False)
 
 
-def test_a_full_disk_is_one_line(full_disk: Path) -> None:
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        (full_disk / "filler").write_bytes(b"x" * 200_000)
-
-    message = refusal("--port", "0", "--data-dir", str(full_disk / "data"))
-    assert "The disk that holds" in message
+def fill(disk: Path) -> None:
+    with (disk / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
 
 
-def test_a_disk_too_small_for_the_database_is_one_line(full_disk: Path) -> None:
-    assert "full" in refusal("--port", "0", "--data-dir", str(full_disk / "data"))
+def test_a_full_disk_is_one_line(small_disk: Callable[[str], Path]) -> None:
+    disk = small_disk("64k")
+    fill(disk)
+
+    assert "The disk that holds" in refusal("--port", "0", "--data-dir", str(disk / "data"))
+
+
+def test_a_disk_too_small_for_the_database_is_one_line(small_disk: Callable[[str], Path]) -> None:
+    disk = small_disk("64k")
+
+    assert "disk is full" in refusal("--port", "0", "--data-dir", str(disk / "data"))
+
+
+def test_a_disk_that_fills_up_is_told_to_who_asks_and_can_be_freed(small_disk: Callable[[str], Path]) -> None:
+    disk = small_disk("4m")
+    with served(disk / "data") as platform:
+        credentials = platform.call("GET", "/v1/blobs/credentials/train")
+        fill(disk)
+        refused = platform.call("POST", "/v1/secrets", {"name": "large", "value": "x" * 100_000}, expect=507)
+        assert refused["message"] == "The disk of the local platform is full. Free some space."
+        creds = credentials["creds"]
+        headers = {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={creds['aws_access_key_id']}/d/r/s3/aws4_request",
+            "x-amz-security-token": creds["aws_session_token"],
+        }
+        url = f"/{credentials['s3_bucket']}/{credentials['s3_key']}"
+        answer = platform.http.put(url, content=b"x" * 100_000, headers=headers)
+        assert (answer.status_code, "InsufficientStorage" in answer.text) == (400, True)
+
+        (disk / "filler").unlink()
+        assert platform.http.put(url, content=b"x" * 100_000, headers=headers).status_code == 200
+        platform.call("POST", "/v1/secrets", {"name": "large", "value": "x" * 100_000})
 
 
 def test_held_raises_for_a_library_caller(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from sqlalchemy import String, cast, delete, func, select
+from sqlalchemy import String, cast, delete, exists, func, select
 from sqlalchemy.orm import Session
 
-from truss_train_core.local.database import Deployment, Environment, Job, Model, Project, Upload
+from truss_train_core.local.database import Deployment, Job, Model, Project, Upload
 from truss_train_core.local.deployments import AT_REST
 from truss_train_core.local.job_bodies import read_job
 from truss_train_core.local.lifecycle import UNFINISHED
@@ -66,15 +66,18 @@ def _clear_jobs(platform: Platform) -> None:
 
 
 def _clear_empty(platform: Platform) -> None:
+    no_jobs = ~exists().where(Job.project_id == Project.id)
+    no_deployments = ~exists().where(Deployment.model_id == Model.id)
+    with platform.database.reading() as session:
+        projects = list(session.scalars(select(Project.id).where(Project.deleted, no_jobs)))
+        models = list(session.scalars(select(Model.id).where(Model.deleted, no_deployments)))
+    if not projects and not models:
+        return
+    for project_id in projects:
+        _remove(platform.data.caches_of_project(project_id))
     with platform.database.writing() as session:
-        for project in session.scalars(select(Project).where(Project.deleted)).all():
-            if session.scalar(select(Job.seq).where(Job.project_id == project.id)) is None:
-                _remove(platform.data.caches_of_project(project.id))
-                session.delete(project)
-        for model in session.scalars(select(Model).where(Model.deleted)).all():
-            if session.scalar(select(Deployment.seq).where(Deployment.model_id == model.id)) is None:
-                session.execute(delete(Environment).where(Environment.model_id == model.id))
-                session.delete(model)
+        session.execute(delete(Project).where(Project.id.in_(projects)))
+        session.execute(delete(Model).where(Model.id.in_(models)))
 
 
 def _exists(session: Session, job_id: str) -> bool:

@@ -89,7 +89,8 @@ async def serve(request: Request) -> Response:
         return _error(400, "IncompleteBody", str(error))
     except OSError as error:
         if error.errno in NO_SPACE:
-            return _error(507, "InsufficientStorage", "The disk of the local platform is full.")
+            # S3's clients repeat a 5xx for minutes, and the disk would still be full.
+            return _error(400, "InsufficientStorage", "The disk of the local platform is full.")
         raise
 
 

@@ -65,7 +65,7 @@ def plan(queued: Iterable[Claim], running: Iterable[Claim], capacity: Mapping[st
         else:
             waiting[pool] = ahead + 1
             advice[claim.job_id] = (
-                f"Waiting for {_count(claim.amount, pool)}: {in_use} of {size} in use, {ahead} jobs ahead. "
+                f"Waiting for {_count(claim.amount, pool)}: {in_use} of {size} in use, {ahead} ahead in the queue. "
                 f"`truss-train serve --capacity {pool}=N` sets how many there are."
             )
     return Plan(tuple(start), advice)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from truss_train_core.api.models import DeploymentStatus, InferenceTemplateResult, InferenceTemplateVersion
 from truss_train_core.definitions import LocalServer, SecretReference
-from truss_train_core.local.database import Deployment, Model, Team, new_id
+from truss_train_core.local.database import Deployment, Model, Project, new_id
 from truss_train_core.local.deployments import say, weights_root
 from truss_train_core.local.instances import catalogue
 from truss_train_core.local.job_specs import resolve_environment
@@ -84,9 +84,9 @@ def create_from_template(
     machine = catalogue().get(request.instance_type_id)
     if machine is None:
         raise invalid(f"instance_type_id: there is no instance type {request.instance_type_id!r}.")
-    team = session.scalars(select(Team).where(Team.is_default)).one()
-    resolve_environment(session, team.id, request.environment)
     deployed = _deployed(platform, session, request)
+    team_id = session.get_one(Project, deployed[0].project_id).team_id
+    resolve_environment(session, team_id, request.environment)
     name = request.metadata.oracle_name or deployed[0].checkpoint.name
     config = truss_config(name, deployed, machine, request.environment)
     if request.dry_run:
@@ -95,9 +95,9 @@ def create_from_template(
     server = local_server(
         deployed, given, _programs(platform), str(weights_root(platform, deployment_id)), request.environment
     )
-    model = session.scalar(select(Model).where(Model.name == name, Model.team_id == team.id, ~Model.deleted))
+    model = session.scalar(select(Model).where(Model.name == name, Model.team_id == team_id, ~Model.deleted))
     if model is None:
-        model = Model(name=name, team_id=team.id, created_at=platform.now())
+        model = Model(name=name, team_id=team_id, created_at=platform.now())
         session.add(model)
         session.flush()
     before = session.scalar(select(func.count()).select_from(Deployment).where(Deployment.model_id == model.id)) or 0

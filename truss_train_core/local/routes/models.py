@@ -44,6 +44,10 @@ class _DeploymentAnswer(models.Deployment):
     request_backpressure_settings: dict[str, Any] = _NO_SETTINGS
 
 
+class _DeploymentsAnswer(models.Wire):
+    deployments: list[_DeploymentAnswer]
+
+
 class _EnvironmentAnswer(models.Wire):
     name: str
     model_id: str
@@ -122,7 +126,7 @@ def list_deployments(call: Call) -> Answer:
         model = find_model(session, call.path["model_id"])
         found = session.scalars(_deployments_of(model.id))
         wanted = call.query.get("name")
-        return models.DeploymentsAnswer(
+        return _DeploymentsAnswer(
             deployments=[_deployment(session, one) for one in found if wanted in (None, one.name)]
         )
 
