@@ -1,0 +1,57 @@
+"""Checkpoints: list them, read how good they are, choose the best, find one to resume from. Nothing large is read.
+
+choice = client.run(checkpoints.find_best([job], "eval_loss", "min", requirement=checkpoints.deployable))
+print(choice.checkpoint.checkpoint_id, choice.reason)
+"""
+
+from truss_train_core.checkpoints.best import candidates, find_best, find_newest
+from truss_train_core.checkpoints.choose import Candidate, Choice, Mode, choose_best, choose_newest
+from truss_train_core.checkpoints.listing import Survey, list_checkpoints, list_files, step_of, survey
+from truss_train_core.checkpoints.requirements import Requirement, complete, deployable
+from truss_train_core.checkpoints.sources import (
+    DEFAULT,
+    Metrics,
+    Source,
+    from_function,
+    from_log,
+    metrics_file,
+    read_metrics,
+    training_history,
+)
+from truss_train_core.checkpoints.sources.history import read_state
+from truss_train_core.checkpoints.trainer_state import TrainerState
+from truss_train_core.checkpoints.verification import Verified, newest_verified, verify
+from truss_train_core.checkpoints.watch import CheckpointWatch
+
+__all__ = [
+    "DEFAULT",
+    "Candidate",
+    "CheckpointWatch",
+    "Choice",
+    "Metrics",
+    "Mode",
+    "Requirement",
+    "Source",
+    "Survey",
+    "TrainerState",
+    "Verified",
+    "candidates",
+    "choose_best",
+    "choose_newest",
+    "complete",
+    "deployable",
+    "find_best",
+    "find_newest",
+    "from_function",
+    "from_log",
+    "list_checkpoints",
+    "list_files",
+    "metrics_file",
+    "newest_verified",
+    "read_metrics",
+    "read_state",
+    "step_of",
+    "survey",
+    "training_history",
+    "verify",
+]

@@ -6,11 +6,11 @@ job = client.run(jobs.follow(job), on_event=print)
 jobs.expect_completed(job)
 """
 
-from truss_train_core.jobs.find import find, find_project, metrics
+from truss_train_core.jobs.finding import find, find_project, metrics
 from truss_train_core.jobs.logs import fetch_log, follow, log_start, read_log
 from truss_train_core.jobs.names import job_name, run_key
-from truss_train_core.jobs.stop import describe, get, stop
-from truss_train_core.jobs.submit import Submitted, Upload, look_up, submit, submit_once
+from truss_train_core.jobs.stopping import describe, get, stop
+from truss_train_core.jobs.submission import Submitted, Upload, look_up, submit, submit_once
 from truss_train_core.jobs.watch import CALM, LIVE, Companion, Pace, expect_completed, poll, wait, wait_all
 
 __all__ = [

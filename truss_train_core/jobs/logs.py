@@ -24,7 +24,7 @@ from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, now, pause, send
 from truss_train_core.api.models import LOG_LIMIT, LOG_WINDOW_MILLIS, LogLine, TrainingJob
 from truss_train_core.events import LogCursor, LogLines, Notice
-from truss_train_core.jobs.stop import describe
+from truss_train_core.jobs.stopping import describe
 from truss_train_core.jobs.watch import LIVE, Companion, Pace, passed_over, wait
 from truss_train_core.waiting import FOREVER, Limits
 

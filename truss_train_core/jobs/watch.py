@@ -10,7 +10,7 @@ from truss_train_core.api.flows import Flow, emit, now, send
 from truss_train_core.api.models import JobStatus, SearchJobs, TrainingJob
 from truss_train_core.errors import ApiError, JobFailed, JobNotFound, NotFound, Unreachable, WaitTimeout
 from truss_train_core.events import ApiOutage, JobStatusChanged, Notice
-from truss_train_core.jobs.stop import describe
+from truss_train_core.jobs.stopping import describe
 from truss_train_core.waiting import FOREVER, Limits, wait_until
 
 Companion = Callable[[TrainingJob], Flow[None]]

@@ -12,7 +12,7 @@ from truss_train_core.api.flows import Flow, emit, send, work
 from truss_train_core.api.models import TrainingJob, TrainingProject, UploadCredentials
 from truss_train_core.errors import AnswerLost
 from truss_train_core.events import JobAdopted, JobSubmitted, TwinStopped
-from truss_train_core.jobs.stop import stop
+from truss_train_core.jobs.stopping import stop
 from truss_train_core.once import MAYBE_CREATED, create_once
 
 Upload = Callable[[UploadCredentials], object]

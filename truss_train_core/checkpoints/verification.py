@@ -1,0 +1,104 @@
+"""The newest checkpoint that can be trusted to go on from.
+
+Verified is a checkpoint that is complete (`requirements.complete`), whose weight index names no file that is missing,
+and whose trainer_state.json parses and is of the step that its name says.
+
+Not all training code writes such a state. Where no checkpoint of a job has one, that check is left out and the
+result says so. Where others of the job have one, a checkpoint without is taken for one that was interrupted: the
+state is written last but one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from truss_train_core.api.flows import Flow
+from truss_train_core.api.models import Checkpoint, TrainingJob
+from truss_train_core.checkpoints import trainer_state
+from truss_train_core.checkpoints.choose import nothing_usable
+from truss_train_core.checkpoints.listing import Survey, download, step_of, survey
+from truss_train_core.checkpoints.requirements import complete
+
+_INDEX = ".index.json"
+
+
+class Verified(BaseModel):
+    """A checkpoint to go on from. `evidence` says how it was verified."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    name: str
+    step: int | None
+    evidence: str
+
+
+def newest_verified(jobs: Sequence[TrainingJob]) -> Flow[Verified]:
+    """The furthest verified checkpoint of these jobs, the attempts of one run.
+
+    Furthest by step; by time where not all names tell one. Of two at one step, the later.
+
+    Raises:
+        NoUsableCheckpoint: there is none; the message says what each lacks.
+    """
+    found: list[tuple[Survey, Checkpoint]] = []
+    for job in jobs:
+        surveyed = yield from survey(job)
+        found += [(surveyed, checkpoint) for checkpoint in surveyed.checkpoints]
+    lacks: list[tuple[str, str]] = []
+    for surveyed, checkpoint in _furthest_first(found):
+        problem = yield from verify(surveyed, checkpoint)
+        if problem is None:
+            name = checkpoint.checkpoint_id
+            evidence = "training state read" if _has_states(surveyed) else "complete; it has no training state to read"
+            return Verified(job_id=surveyed.job.id, name=name, step=step_of(name), evidence=evidence)
+        lacks.append((checkpoint.checkpoint_id, problem))
+    raise nothing_usable("No checkpoint can be resumed from", lacks)
+
+
+def verify(surveyed: Survey, checkpoint: Checkpoint) -> Flow[str | None]:
+    """What speaks against going on from a checkpoint, or None."""
+    problem = complete(surveyed, checkpoint) or (yield from _missing_shards(surveyed, checkpoint))
+    if problem or not _has_states(surveyed):
+        return problem
+    file = surveyed.file(checkpoint, trainer_state.FILE)
+    if file is None:
+        return f"no {trainer_state.FILE}, which others of its job have"
+    content = yield from download(file)
+    state = None if content is None else trainer_state.parse(content)
+    if state is None:
+        return f"its {trainer_state.FILE} cannot be read"
+    step = step_of(checkpoint.checkpoint_id)
+    if step is not None and step != state.global_step:
+        return f"its {trainer_state.FILE} is of step {state.global_step}"
+    return None
+
+
+def _furthest_first(found: list[tuple[Survey, Checkpoint]]) -> list[tuple[Survey, Checkpoint]]:
+    steps = {checkpoint.checkpoint_id: step_of(checkpoint.checkpoint_id) for _, checkpoint in found}
+    if None in steps.values():
+        return sorted(found, key=lambda each: each[1].created_at, reverse=True)
+    return sorted(found, key=lambda each: (steps[each[1].checkpoint_id], each[1].created_at), reverse=True)
+
+
+def _has_states(surveyed: Survey) -> bool:
+    return any(surveyed.file(checkpoint, trainer_state.FILE) for checkpoint in surveyed.checkpoints)
+
+
+def _missing_shards(surveyed: Survey, checkpoint: Checkpoint) -> Flow[str | None]:
+    files = surveyed.files[checkpoint.checkpoint_id]
+    present = {(file.node_rank, file.relative_file_name) for file in files}
+    for index in (file for file in files if file.relative_file_name.endswith(_INDEX)):
+        content = yield from download(index)
+        try:
+            shards = set(json.loads(content or b"")["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return f"its index {index.relative_file_name} cannot be read"
+        folder = index.relative_file_name.rpartition("/")[0]
+        missing = sorted(each for each in shards if (index.node_rank, f"{folder}/{each}") not in present)
+        if missing:
+            return f"{missing[0]} is missing{f' with {len(missing) - 1} more' if missing[1:] else ''}"
+    return None
