@@ -2,6 +2,7 @@
 
     TrussTrainError
     ├── ConfigFileError        (ValueError)       a config.py cannot be read as a definition
+    ├── DefinitionError        (ValueError)       a definition cannot be carried out as it stands
     ├── PackageError           (ValueError)       the working directory cannot be archived
     ├── RemoteError            (LookupError)      no such remote, or no key for it
     ├── UploadError            (ConnectionError)  the archive did not reach object storage
@@ -49,6 +50,10 @@ class TrussTrainError(Exception):
 
 class ConfigFileError(TrussTrainError, ValueError):
     """A config.py is missing, does not run, or does not hold exactly one definition. Nothing was created."""
+
+
+class DefinitionError(TrussTrainError, ValueError):
+    """A definition lacks what is needed, or asks for what the account does not have. Nothing was created."""
 
 
 class PackageError(TrussTrainError, ValueError):

@@ -52,16 +52,18 @@ class ChoiceRow(BaseModel):
 # ---------------------------------------------------------------- jobs
 
 
-class JobSubmitted(Event):
-    """A job was created."""
-
+class _AboutJob(Event):
     project_id: str
     project_name: str
     job_id: str
     job_name: str | None
 
 
-class JobAdopted(JobSubmitted):
+class JobSubmitted(_AboutJob):
+    """A job was created."""
+
+
+class JobAdopted(_AboutJob):
     """The job of this name existed already and is taken as ours: nothing was created."""
 
     status: str
@@ -110,15 +112,17 @@ class CheckpointSeen(Event):
 # ---------------------------------------------------------------- deployments
 
 
-class DeploymentCreated(Event):
-    """A deployment was created."""
-
+class _AboutDeployment(Event):
     model_id: str
     model_name: str
     deployment_id: str
 
 
-class DeploymentAdopted(DeploymentCreated):
+class DeploymentCreated(_AboutDeployment):
+    """A deployment was created."""
+
+
+class DeploymentAdopted(_AboutDeployment):
     """A live deployment of the same checkpoints existed already: nothing was created."""
 
 

@@ -243,6 +243,14 @@ def get_deployment_config(model_id: str, deployment_id: str) -> Request[models.D
     )  # fmt: skip
 
 
+def deactivate_deployment(model_id: str, deployment_id: str) -> Request[bytes]:
+    """Stop serving; the deployment can be activated again. Once inactive, it costs nothing."""
+    return Request(
+        "POST", f"/v1/models/{model_id}/deployments/{deployment_id}/deactivate", bytes,
+        f"deployment {deployment_id} of model {model_id}", body={},
+    )  # fmt: skip
+
+
 def deployment_logs(
     model_id: str, deployment_id: str, *, limit: int | None = None, direction: str | None = None
 ) -> Request[models.LogsAnswer]:

@@ -1,0 +1,24 @@
+"""Deployments: of checkpoints, exactly once; wait until one serves, and ask it.
+
+config = deployments.with_checkpoint(config, choice.checkpoint)
+deployment = client.run(deployments.deploy(config))
+deployment = client.run(deployments.wait_until_serving(deployment))
+print(client.run(deployments.ask(deployment, {"prompt": "Hello"}, path="sync/v1/completions")))
+"""
+
+from truss_train_core.deployments.deploying import deactivate, deploy, describe, preview
+from truss_train_core.deployments.instances import choose_instance
+from truss_train_core.deployments.requests import template_request, with_checkpoint
+from truss_train_core.deployments.serving import ask, wait_until_serving
+
+__all__ = [
+    "ask",
+    "choose_instance",
+    "deactivate",
+    "deploy",
+    "describe",
+    "preview",
+    "template_request",
+    "wait_until_serving",
+    "with_checkpoint",
+]

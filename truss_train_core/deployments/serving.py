@@ -1,0 +1,105 @@
+"""Waiting until a deployment serves, and asking it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from truss_train_core.api import endpoints
+from truss_train_core.api.flows import Flow, emit, send
+from truss_train_core.api.models import Deployment
+from truss_train_core.deployments.deploying import describe
+from truss_train_core.errors import ApiError, DeploymentFailed, NotFound, Unreachable, WaitTimeout
+from truss_train_core.events import DeploymentStatusChanged
+from truss_train_core.waiting import Limits, patiently, wait_until
+
+AN_HOUR = Limits(timeout=3600.0)
+"""What a deployment may take to serve, unless one says otherwise."""
+LOOK_INTERVAL = 3.0
+"""Seconds between two looks at a deployment."""
+WAKING_LIMIT = 600.0
+"""Seconds that a deployment may take to wake up and answer."""
+LAST_LINES = 5
+"""How many lines of a dead deployment's log its error quotes."""
+
+
+def wait_until_serving(deployment: Deployment, *, limits: Limits = AN_HOUR) -> Flow[Deployment]:
+    """Wait until a deployment serves; scaled to zero counts, since it wakes up to answer.
+
+    Raises:
+        DeploymentFailed: it will not serve by itself any more; the message ends with its last log lines.
+        WaitTimeout: the limit has passed. It may still cost money.
+        ApiError, Unreachable: an outage took longer than `limits.outage`.
+    """
+    watch = _Watch(deployment)
+    return (
+        yield from wait_until(
+            lambda current: current.is_ready,
+            watch.look,
+            pace=lambda _: LOOK_INTERVAL,
+            limits=limits,
+            overdue=watch.overdue,
+        )
+    )
+
+
+def ask(
+    deployment: Deployment, body: Mapping[str, Any], *, path: str = "predict", patience: float = WAKING_LIMIT
+) -> Flow[Any]:
+    """A deployment's answer, as parsed JSON. While it wakes up, it is asked again for `patience` seconds.
+
+    Raises:
+        ApiError, Unreachable: the last error after that time, or an error that asking again does not help.
+    """
+    request = endpoints.predict(deployment.model_id, deployment.id, body, path)
+    return (yield from patiently(lambda: send(request), patience))
+
+
+class _Watch:
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.told = ""
+
+    def look(self) -> Flow[Deployment]:
+        try:
+            current = yield from send(endpoints.get_deployment(self.deployment.model_id, self.deployment.id))
+        except NotFound as error:
+            raise self._failed("was deleted") from error
+        self.deployment = current
+        if current.status != self.told:
+            self.told = current.status
+            yield from emit(
+                DeploymentStatusChanged(model_id=current.model_id, deployment_id=current.id, status=current.status)
+            )
+        if current.is_dead:
+            lines = yield from _last_lines(current)
+            raise self._failed(f"is {current.status}{f': {lines}' if lines else ''}")
+        return current
+
+    def overdue(self, seconds: float) -> WaitTimeout:
+        current = self.deployment
+        return WaitTimeout(
+            f"{describe(current)} is still {current.status} after {seconds:.0f} s. It may cost money.",
+            hint="Wait again, or deactivate it: "
+            f"POST /v1/models/{current.model_id}/deployments/{current.id}/deactivate",
+        )
+
+    def _failed(self, how: str) -> DeploymentFailed:
+        current = self.deployment
+        return DeploymentFailed(
+            f"{describe(current)} {how}",
+            hint="It does not run. Its log says more.",
+            model_id=current.model_id,
+            deployment_id=current.id,
+            status=current.status,
+        )
+
+
+def _last_lines(deployment: Deployment) -> Flow[str]:
+    """The end of a deployment's log in one line; empty where it cannot be had."""
+    try:
+        request = endpoints.deployment_logs(deployment.model_id, deployment.id, limit=LAST_LINES, direction="desc")
+        logs = (yield from send(request)).logs
+    except (ApiError, Unreachable):
+        return ""
+    return " | ".join(line.message.strip() for line in sorted(logs, key=lambda line: int(line.timestamp)))
