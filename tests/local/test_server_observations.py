@@ -225,14 +225,14 @@ def test_checkpoints_of_one_name_get_folders_of_their_own(platform: Served, job:
     other = platform.running_job(job[0])
     platform.store(*job, "checkpoint-1")
     platform.store(job[0], other, "checkpoint-1")
-    platform.store(job[0], other, "final")
+    platform.store(job[0], other, "final[1]")
     runtime = loading(
-        named(job[1], "checkpoint-1"), named(other, "checkpoint-1"), named(other, "final"), latest(job_id=other)
+        named(job[1], "checkpoint-1"), named(other, "checkpoint-1"), named(other, "final[1]"), latest(job_id=other)
     )
     new = platform.running_job(job[0], runtime=runtime)
 
     folders = [one.folder for one in platform.runner.specs[new].loaded]
-    assert folders == [f"{job[1]}/checkpoint-1", f"{other}/checkpoint-1", "final"]
+    assert folders == [f"{job[1]}/checkpoint-1", f"{other}/checkpoint-1", "final[1]"]
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,9 @@ def served(data_dir: Path, **options: Any) -> Iterator[Served]:
 
 @contextlib.contextmanager
 def listening(platform: Platform) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         server = uvicorn.Server(uvicorn.Config(create_app(platform, tick=NEVER), log_config=None, lifespan="on"))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
         thread.start()

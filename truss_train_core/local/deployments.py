@@ -19,6 +19,7 @@ from truss_train_core.local.job_specs import resolve_environment
 from truss_train_core.local.joblogs import LogWriter
 from truss_train_core.local.platform import Platform
 from truss_train_core.local.problems import Problem, invalid, missing
+from truss_train_core.local.references import stored_folders
 from truss_train_core.local.runner import ServerPhase, ServerSpec, ServerState
 from truss_train_core.local.truss_configs import Server
 
@@ -253,9 +254,10 @@ def _server_spec(platform: Platform, session: Session, deployment: Deployment) -
 def _weights(platform: Platform, weights: list[dict[str, Any]]) -> tuple[tuple[Path, str], ...]:
     found = []
     for one in weights:
-        store = platform.data.checkpoints(one["project_id"], one["job_id"])
-        ranks = sorted(store.glob(f"rank-*/{one['checkpoint_name']}"))
-        if not ranks:
-            raise invalid(f"Checkpoint {one['checkpoint_name']!r} of job {one['job_id']} is gone.")
-        found += [(source, f"{one['job_id']}/{source.relative_to(store)}") for source in ranks]
+        project_id, job_id, name = one["project_id"], one["job_id"], one["checkpoint_name"]
+        folders = stored_folders(platform.data, project_id, job_id, name)
+        if not folders:
+            raise invalid(f"Checkpoint {name!r} of job {job_id} is gone.")
+        store = platform.data.checkpoints(project_id, job_id)
+        found += [(folder, f"{job_id}/{folder.relative_to(store)}") for folder in folders]
     return tuple(found)

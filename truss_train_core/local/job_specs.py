@@ -12,7 +12,7 @@ from truss_train_core.local.database import Job, Project, Secret
 from truss_train_core.local.job_bodies import notices, read_job
 from truss_train_core.local.platform import Platform
 from truss_train_core.local.problems import invalid
-from truss_train_core.local.references import Pinned
+from truss_train_core.local.references import Pinned, stored_folders
 from truss_train_core.local.runner import JobSpec, LoadedCheckpoint
 
 
@@ -81,6 +81,6 @@ def resolve_environment(
 
 def _loaded(platform: Platform, pinned: Pinned) -> LoadedCheckpoint:
     source = platform.data.checkpoints(pinned.project_id, pinned.job_id)
-    if not any(source.glob(f"rank-*/{pinned.checkpoint_name}")):
+    if not stored_folders(platform.data, pinned.project_id, pinned.job_id, pinned.checkpoint_name):
         raise invalid(f"Checkpoint {pinned.checkpoint_name!r} of job {pinned.job_id} was deleted meanwhile.")
     return LoadedCheckpoint(source=source, checkpoint_name=pinned.checkpoint_name, folder=pinned.folder)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -41,6 +42,12 @@ def stored_checkpoints(data: DataDir, project_id: str, job_id: str) -> tuple[Sto
     """The checkpoints of a job as the platform keeps them, oldest first."""
     index = read_json(data.checkpoints(project_id, job_id) / INDEX_FILE, CheckpointIndex) or CheckpointIndex()
     return tuple(sorted(index.checkpoints, key=lambda checkpoint: checkpoint.created_at))
+
+
+def stored_folders(data: DataDir, project_id: str, job_id: str, name: str) -> list[Path]:
+    """Where the files of a checkpoint are: one folder for each rank that wrote any, the leader's first."""
+    ranks = sorted(data.checkpoints(project_id, job_id).glob("rank-*"))
+    return [rank / name for rank in ranks if (rank / name).exists()]
 
 
 def complete_checkpoint(session: Session, data: DataDir, job_id: str, name: str) -> tuple[Job, StoredCheckpoint]:
