@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import singledispatch
 from typing import TYPE_CHECKING, NamedTuple
 
 from truss_train_core import events
@@ -62,106 +61,55 @@ _HEED = ("!", "yellow")
 _BAD = ("✗", "red")
 
 
-@singledispatch
 def sentence(event: Event) -> Line | None:
     """What to say of an event; None for one that says nothing to people."""
+    match event:
+        case events.AttemptStarted(number=number, job_name=name, started_from=origin):
+            return Line(*_STEP, f"attempt {number}: {name}{f', from {origin}' if origin else ''}")
+        case events.JobAdopted(job_id=job_id, job_name=name, status=status):
+            return Line(*_STEP, f"{_named(name, job_id)} was submitted before and is {output.plain_status(status)}")
+        case events.JobSubmitted(job_id=job_id, job_name=name, project_name=project):
+            return Line(*_STEP, f"{_named(name, job_id)} submitted to project {project}")
+        case events.TwinStopped(job_id=job_id, job_name=name, stays=stays):
+            return Line(*_HEED, f"{_named(name, job_id)} was a twin of {stays} and was stopped")
+        case events.JobStatusChanged(job_id=job_id, job_name=name, status=status, message=message):
+            return Line(*_sign(status), f"{_named(name, job_id)} is {output.plain_status(status)}{_cause(message)}")
+        case events.CheckpointSeen(checkpoint=name, size_bytes=count, complete=complete):
+            return Line(*_DONE, f"{name} is complete, {output.size(count)}") if complete else None
+        case events.AttemptEnded(number=number, cause=cause, message=message):
+            return Line(*_sign(cause), f"attempt {number} {cause}{_cause(message)}")
+        case events.Resuming(attempt=number, checkpoint=origin, reason=reason):
+            return Line(*_AGAIN, f"attempt {number} goes on from {origin or 'the start'}: {reason}")
+        case events.CheckpointChosen(checkpoint=name, reason=reason):
+            return Line(*_STAR, f"{name} chosen: {reason}")
+        case events.DeploymentAdopted(deployment_id=deployment_id, model_name=model):
+            return Line(*_STEP, f"deployment {deployment_id} of model {model} was created before")
+        case events.DeploymentCreated(deployment_id=deployment_id, model_name=model):
+            return Line(*_STEP, f"deployment {deployment_id} of model {model} created")
+        case events.DeploymentStatusChanged(deployment_id=deployment_id, status=status):
+            return Line(*_sign(status), f"deployment {deployment_id} is {output.plain_status(status)}")
+        case events.ModelAnswered(answer=answer):
+            return Line(*_DONE, f"the model answers {answer}")
+        case events.ApiOutage(error=error, seconds=seconds):
+            return Line(*_HEED, f"no answer from the API for {output.duration(seconds)}, waiting on: {error}")
+        case events.Notice(about=about, text=text):
+            return Line(*_HEED, f"{about} {text}")
     return None
 
 
-@sentence.register
-def _(event: events.JobSubmitted) -> Line:
-    return Line(*_STEP, f"{_named(event.job_name, event.job_id)} submitted to project {event.project_name}")
+def _sign(status: str) -> tuple[str, str]:
+    status = output.plain_status(status)
+    if status in ("completed", "active"):
+        return _DONE
+    if status == "preempted":
+        return _AGAIN
+    return _BAD if status.endswith("failed") or status in ("stopped", "unhealthy") else _STEP
 
 
-@sentence.register
-def _(event: events.JobAdopted) -> Line:
-    status = output.plain_status(event.status)
-    return Line(*_STEP, f"{_named(event.job_name, event.job_id)} was submitted before and is {status}")
-
-
-@sentence.register
-def _(event: events.TwinStopped) -> Line:
-    return Line(
-        *_HEED, f"{_named(event.job_name, event.job_id)} was submitted twice; {event.stays} stays, it was stopped"
-    )
-
-
-@sentence.register
-def _(event: events.JobStatusChanged) -> Line:
-    status = output.plain_status(event.status)
-    sign = _DONE if status == "completed" else _BAD if status.endswith("failed") else _STEP
-    said = f": {_first_line(event.message)}" if event.message else ""
-    return Line(*sign, f"{_named(event.job_name, event.job_id)} is {status}{said}")
-
-
-@sentence.register
-def _(event: events.CheckpointSeen) -> Line:
-    size = output.size(event.size_bytes)
-    state = f"is complete, {size}" if event.complete else f"appeared, {size} so far"
-    return Line(*(_DONE if event.complete else _STEP), f"{event.checkpoint} {state}")
-
-
-@sentence.register
-def _(event: events.AttemptStarted) -> Line:
-    origin = f", from {event.started_from}" if event.started_from else ""
-    return Line(*_STEP, f"attempt {event.number}: {event.job_name}{origin}")
-
-
-@sentence.register
-def _(event: events.AttemptEnded) -> Line:
-    sign = {"completed": _DONE, "failed": _BAD, "preempted": _AGAIN, "stopped": _BAD}[event.cause]
-    said = f": {_first_line(event.message)}" if event.message else ""
-    return Line(*sign, f"attempt {event.number} {event.cause}{said}")
-
-
-@sentence.register
-def _(event: events.Resuming) -> Line:
-    origin = event.checkpoint or "the start"
-    return Line(*_AGAIN, f"attempt {event.attempt} goes on from {origin}: {event.reason}")
-
-
-@sentence.register
-def _(event: events.CheckpointChosen) -> Line:
-    value = f" ({event.metric} {output.figure(event.value)})" if event.metric else ""
-    return Line(*_STAR, f"{event.checkpoint} chosen{value}: {event.reason}")
-
-
-@sentence.register
-def _(event: events.DeploymentCreated) -> Line:
-    return Line(*_STEP, f"deployment {event.deployment_id} of model {event.model_name} created")
-
-
-@sentence.register
-def _(event: events.DeploymentAdopted) -> Line:
-    return Line(*_STEP, f"deployment {event.deployment_id} of model {event.model_name} was created before")
-
-
-@sentence.register
-def _(event: events.DeploymentStatusChanged) -> Line:
-    status = output.plain_status(event.status)
-    sign = _DONE if status == "active" else _BAD if status.endswith("failed") else _STEP
-    return Line(*sign, f"deployment {event.deployment_id} is {status}")
-
-
-@sentence.register
-def _(event: events.ModelAnswered) -> Line:
-    return Line(*_DONE, f"the model answers: {event.answer}")
-
-
-@sentence.register
-def _(event: events.ApiOutage) -> Line:
-    lasting = f" (for {output.duration(event.seconds)})" if event.seconds >= 1 else ""
-    return Line(*_HEED, f"no answer from the API{lasting}; waiting on. {event.error}")
-
-
-@sentence.register
-def _(event: events.Notice) -> Line:
-    return Line(*_HEED, f"{event.about} {event.text}")
+def _cause(message: str | None) -> str:
+    lines = (message or "").strip().splitlines()
+    return f": {lines[0]}" if lines else ""
 
 
 def _named(name: str | None, job_id: str) -> str:
     return f"job {name} ({job_id})" if name else f"job {job_id}"
-
-
-def _first_line(text: str | None) -> str:
-    return next(iter((text or "").strip().splitlines()), "")
