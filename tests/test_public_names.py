@@ -1,0 +1,48 @@
+"""The public surface: what is listed is there, and importing it loads no more than it must."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import truss_train_core
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has loaded after `code`."""
+    show = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", f"{code}\n{show}"], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+def test_every_public_name_is_there() -> None:
+    for name in truss_train_core.__all__:
+        assert getattr(truss_train_core, name) is not None
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'pusch'"):
+        truss_train_core.pusch  # noqa: B018
+
+
+def test_push_is_the_function_even_after_its_module_was_imported() -> None:
+    code = "import truss_train_core.pushing, truss_train_core; assert callable(truss_train_core.push)"
+    loaded_by(code)
+
+
+def test_the_package_alone_loads_nothing_of_weight() -> None:
+    assert not loaded_by("import truss_train_core") & {"pydantic", "httpx", "tenacity", "obstore", "rich"}
+
+
+def test_a_project_is_built_without_http() -> None:
+    code = "from truss_train_core.definitions import *; TrainingProject(name='p', job=TrainingJob(image=Image(base_image='i')))"
+    loaded = loaded_by(code)
+    assert "pydantic" in loaded
+    assert not loaded & {"httpx", "tenacity", "obstore", "typer", "rich", "sqlalchemy"}
+
+
+def test_a_client_and_the_flows_load_no_platform_and_no_command_line() -> None:
+    code = "from truss_train_core import AsyncClient, Client, RunPlan, jobs, runs, push"
+    assert not loaded_by(code) & {"typer", "rich", "sqlalchemy", "starlette", "uvicorn", "psutil", "obstore"}
