@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from running_jobs import wait_for
 
-from truss_train_core.local import checkpoint_sync
-from truss_train_core.local.checkpoint_sync import INDEX_FILE, CheckpointSync
+from truss_train_core.local.processes import checkpoint_sync
+from truss_train_core.local.processes.checkpoint_sync import INDEX_FILE, CheckpointSync
 from truss_train_core.local.runner import CheckpointIndex, StoredCheckpoint
 from truss_train_core.local.statefiles import read_json
 

@@ -9,7 +9,7 @@ import pytest
 from running_jobs import wait_for
 
 from truss_train_core.local.joblogs import LogWriter, read_window
-from truss_train_core.local.log_capture import LONGEST_LINE, LineSplitter, LogPump
+from truss_train_core.local.processes.log_capture import LONGEST_LINE, LineSplitter, LogPump
 
 
 def split(data: bytes, chunk: int = 1 << 16) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from running_jobs import INTERVALS, Jobs, is_running, wait_for
 
 from truss_train_core.local import joblogs
-from truss_train_core.local.rank_environment import temporary_directory
+from truss_train_core.local.processes.rank_environment import temporary_directory
 from truss_train_core.local.runner import LoadedCheckpoint
 
 SAVES_ON_SIGTERM = """
@@ -131,7 +131,7 @@ def supervisors_of(directory: Path) -> list[int]:
             command = process.cmdline()
         except psutil.Error:
             continue
-        if "truss_train_core.local.supervisor" in command and str(directory) in command:
+        if "truss_train_core.local.processes.supervisor" in command and str(directory) in command:
             found.append(process.pid)
     return found
 
@@ -289,8 +289,8 @@ def test_a_job_survives_the_death_of_the_server_that_submitted_it(jobs: Jobs, tm
     (tmp_path / "spec.json").write_text(spec.model_dump_json())
     server = f"""
 import os, signal
-from truss_train_core.local.processes import ProcessRunner
-from truss_train_core.local.detached import Intervals
+from truss_train_core.local.processes.runner import ProcessRunner
+from truss_train_core.local.processes.detached import Intervals
 from truss_train_core.local.runner import JobSpec
 spec = JobSpec.model_validate_json(open({str(tmp_path / "spec.json")!r}).read())
 ProcessRunner(Intervals.model_validate_json({INTERVALS.model_dump_json()!r})).submit(spec)

@@ -8,8 +8,8 @@ import pytest
 from running_jobs import Jobs
 
 from truss_train_core.errors import LocalPlatformError
-from truss_train_core.local import rank_environment
-from truss_train_core.local.rank_environment import (
+from truss_train_core.local.processes import rank_environment
+from truss_train_core.local.processes.rank_environment import (
     below,
     places_of,
     process_environment,

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from served_platform import Served
 
-from truss_train_core.local.database import Deployment, Model
+from truss_train_core.local.server.database import Deployment, Model
 
 CREATE = """mutation ($request: CreateModelVersionFromInferenceTemplateRequest!) {
   create_model_version_from_inference_template(request: $request) {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from served_platform import Served, served
 
-from truss_train_core.local.database import Job, Project
+from truss_train_core.local.server.database import Job, Project
 
 
 def test_a_project_is_made_once_for_a_name(platform: Served) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from truss_train_core.local.scheduler import CPU, Claim, parse_capacity, plan
+from truss_train_core.local.server.scheduler import CPU, Claim, parse_capacity, plan
 
 
 def job(name: str, amount: int = 1, *, pool: str = "H100", priority: int = 0, seq: int = 0) -> Claim:

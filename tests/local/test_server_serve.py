@@ -20,7 +20,7 @@ import pytest
 from served_platform import served
 
 from truss_train_core.errors import LocalPlatformError
-from truss_train_core.local.data_dir import held
+from truss_train_core.local.server.data_dir import held
 
 SPOT = {"availability_model": "spot"}
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from served_platform import Served
 
-from truss_train_core.local.s3 import BUCKET
+from truss_train_core.local.server.s3 import BUCKET
 from truss_train_core.package import UploadTarget, prepare, upload
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from running_jobs import INTERVALS, is_running, wait_for
 
-from truss_train_core.local import joblogs, serving
+from truss_train_core.local import joblogs
+from truss_train_core.local.processes import serving
 from truss_train_core.local.runner import ServerSpec, ServerState
 
 SERVER = """

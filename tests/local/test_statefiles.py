@@ -11,7 +11,7 @@ from running_jobs import wait_for
 
 from truss_train_core.errors import LocalPlatformError
 from truss_train_core.local import statefiles
-from truss_train_core.local.ownership import claim, is_owned
+from truss_train_core.local.processes.ownership import claim, is_owned
 from truss_train_core.local.runner import JobState, StopRequest
 from truss_train_core.local.statefiles import StateFile, read_json, write_json_atomic
 
@@ -89,7 +89,7 @@ def test_an_update_that_changes_nothing_writes_nothing(tmp_path: Path) -> None:
 
 def test_a_directory_has_one_owner_until_that_process_dies(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from truss_train_core.local.ownership import claim\n"
+        "import sys, time; from pathlib import Path; from truss_train_core.local.processes.ownership import claim\n"
         "with claim(Path(sys.argv[1])) as claimed: print(claimed, flush=True); time.sleep(60)"
     )
     owner = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)

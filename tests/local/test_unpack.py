@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from truss_train_core.errors import LocalPlatformError
-from truss_train_core.local.unpack import unpack
+from truss_train_core.local.processes.unpack import unpack
 
 
 def member(name: str, *, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:

@@ -12,7 +12,7 @@ from running_jobs import Jobs
 from uv import find_uv_bin
 
 from truss_train_core.errors import LocalPlatformError
-from truss_train_core.local import venvs
+from truss_train_core.local.processes import venvs
 
 
 def wheel(directory: Path, version: str, name: str = "frobnicate") -> Path:

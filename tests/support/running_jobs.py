@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from truss_train_core.local import joblogs
-from truss_train_core.local.checkpoint_sync import INDEX_FILE
-from truss_train_core.local.detached import Intervals
-from truss_train_core.local.processes import ProcessRunner
+from truss_train_core.local.processes.checkpoint_sync import INDEX_FILE
+from truss_train_core.local.processes.detached import Intervals
+from truss_train_core.local.processes.runner import ProcessRunner
 from truss_train_core.local.runner import CheckpointIndex, JobSpec, JobState, StoredCheckpoint
 from truss_train_core.local.statefiles import read_json
 

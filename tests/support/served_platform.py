@@ -16,10 +16,7 @@ import httpx
 import uvicorn
 
 from truss_train_core.local import joblogs
-from truss_train_core.local.app import advance, create_app
-from truss_train_core.local.checkpoint_sync import INDEX_FILE
-from truss_train_core.local.data_dir import held
-from truss_train_core.local.platform import Platform
+from truss_train_core.local.processes.checkpoint_sync import INDEX_FILE
 from truss_train_core.local.runner import (
     CheckpointIndex,
     JobSpec,
@@ -30,6 +27,9 @@ from truss_train_core.local.runner import (
     StoredFile,
 )
 from truss_train_core.local.serve import ServeOptions, opened
+from truss_train_core.local.server.app import advance, create_app
+from truss_train_core.local.server.data_dir import held
+from truss_train_core.local.server.platform import Platform
 from truss_train_core.local.statefiles import write_json_atomic
 
 NEVER = 3600.0  # the platform moves on when a test says so

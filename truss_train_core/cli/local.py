@@ -59,8 +59,8 @@ def serve(
 ) -> None:
     """Serve the management API on this machine, and really run the jobs."""
     try:
-        from truss_train_core.local.scheduler import parse_capacity
         from truss_train_core.local.serve import ServeOptions, serve
+        from truss_train_core.local.server.scheduler import parse_capacity
     except ModuleNotFoundError as error:
         raise _not_installed(error) from error
     try:

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from truss_train_core.errors import TrussTrainError
-from truss_train_core.local.scheduler import parse_capacity
 from truss_train_core.local.serve import ServeOptions, serve
+from truss_train_core.local.server.scheduler import parse_capacity
 
 
 def main() -> int:

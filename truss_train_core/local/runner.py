@@ -1,7 +1,7 @@
 """The seam between the platform and what runs its jobs: submit, stop, status, where the logs are.
 
 The server decides *when* a job runs and answers questions about it; a runner only runs it. Today's runner starts
-processes on this machine (`processes.py`); another could hand them to a cluster's scheduler. What a job is and how it
+processes on this machine (`processes/`); another could hand them to a cluster's scheduler. What a job is and how it
 fares travels in the frozen models below, through files in the job's directory, so that the server may be killed and
 started again while jobs run on:
 

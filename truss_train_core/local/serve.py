@@ -26,16 +26,16 @@ from sqlalchemy.exc import DatabaseError
 from starlette.applications import Starlette
 
 from truss_train_core.errors import LocalPlatformError
-from truss_train_core.local import serving
-from truss_train_core.local.app import advance, create_app
-from truss_train_core.local.data_dir import DataDir, held
-from truss_train_core.local.database import Database, Deployment, Job, Team
-from truss_train_core.local.deployments import AT_REST, rest
-from truss_train_core.local.lifecycle import UNFINISHED, stop
-from truss_train_core.local.platform import Platform, Serving
-from truss_train_core.local.presign import Presigner
-from truss_train_core.local.processes import ProcessRunner
+from truss_train_core.local.processes import serving
+from truss_train_core.local.processes.runner import ProcessRunner
 from truss_train_core.local.runner import Runner
+from truss_train_core.local.server.app import advance, create_app
+from truss_train_core.local.server.data_dir import DataDir, held
+from truss_train_core.local.server.database import Database, Deployment, Job, Team
+from truss_train_core.local.server.deployments import AT_REST, rest
+from truss_train_core.local.server.lifecycle import UNFINISHED, stop
+from truss_train_core.local.server.platform import Platform, Serving
+from truss_train_core.local.server.presign import Presigner
 from truss_train_core.remotes import write_remote
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,179 @@
+"""The processes of one job or deployment: its commands and everything they started, daemons included.
+
+Each command gets a session of its own. SIGTERM goes to the sessions' process groups, SIGKILL to whatever is left of the
+family. On Linux the supervisor is the family's subreaper: a process whose parent died becomes its child, so a daemon
+cannot leave the family. Elsewhere a daemon that left its session is found only by the mark in its environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+from truss_train_core.local.processes import die_with_parent
+from truss_train_core.local.statefiles import read_json, write_json_atomic
+
+MARK = "TRUSS_TRAIN_LOCAL_DIRECTORY"
+"""Environment variable of every process of a family: the directory of its job or deployment."""
+
+_RECORD_FILE = "processes.json"
+_SHELL = next(
+    (path for path in ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash") if Path(path).exists()), "/bin/sh"
+)
+"""What runs a command line: bash, as in the images that people train in; sh where there is no bash."""
+_CLOCK_SLACK = 2.0
+"""Seconds by which the system's account of a start time may differ from ours; it counts from a rounded boot time."""
+_KILL_LIMIT = 10.0
+"""Seconds after which a process that survives SIGKILL (stuck in the kernel) is given up."""
+
+
+class _Session(BaseModel):
+    """A command's process: leader of a session and of a process group. `started` in seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    started: float
+
+
+class _Record(BaseModel):
+    """What a supervisor leaves behind for the case that it is killed."""
+
+    sessions: tuple[_Session, ...] = ()
+
+
+class ProcessFamily:
+    """Starts commands, and ends them with all that they started. For one thread, the supervisor's main one."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._sessions: dict[int, _Session] = {}
+        _become_subreaper()
+
+    def start(self, command: str, *, cwd: Path, environment: Mapping[str, str], output: int) -> subprocess.Popen[bytes]:
+        """Run a command line in a shell, in a session of its own, its output going to the descriptor `output`."""
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()), _SHELL, "-c", command],
+            cwd=cwd,
+            env={**environment, MARK: str(self._directory)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        self._running[process.pid] = process
+        self._sessions[process.pid] = _Session(pid=process.pid, started=time.time())
+        write_json_atomic(self._directory / _RECORD_FILE, _Record(sessions=tuple(self._sessions.values())))
+        return process
+
+    def bury(self) -> None:
+        """Collect the exit codes of the dead, and forget sessions that are empty: their pids may be given anew.
+
+        Cheap, and to be called regularly while the family lives.
+        """
+        for pid, process in list(self._running.items()):
+            if process.poll() is not None:
+                del self._running[pid]
+        if sys.platform == "linux":
+            self._bury_adopted()
+        for pid in list(self._sessions):
+            if pid not in self._running and not _group_exists(pid):
+                del self._sessions[pid]
+
+    def end(self, grace: float) -> bool:
+        """SIGTERM, then SIGKILL for what lives on after `grace` seconds; True where the latter was needed.
+
+        Daemons are not told, as in a container that ends: they are killed when the others are gone.
+        """
+        self._signal_groups(signal.SIGTERM)
+        deadline = time.monotonic() + grace
+        while self._sessions and time.monotonic() < deadline:
+            time.sleep(0.02)
+            self.bury()
+        outlived = bool(self._sessions)
+        self.kill()
+        return outlived
+
+    def kill(self) -> None:
+        """SIGKILL to all of the family, again until nothing of it is left."""
+        deadline = time.monotonic() + _KILL_LIMIT
+        while time.monotonic() < deadline:
+            self.bury()
+            living = list(self._descendants())
+            if not living and not self._sessions:
+                return
+            self._signal_groups(signal.SIGKILL)
+            for process in living:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            time.sleep(0.02)
+
+    def _signal_groups(self, number: signal.Signals) -> None:
+        for pid in self._sessions:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, number)
+
+    def _descendants(self) -> Iterator[psutil.Process]:
+        """Living descendants, without the supervisor's own helpers, which share its session."""
+        own_session = os.getsid(0)
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if process.status() != psutil.STATUS_ZOMBIE and os.getsid(process.pid) != own_session:
+                    yield process
+
+    def _bury_adopted(self) -> None:
+        """Collect dead processes whose parents died before them; never a command, nor a helper someone waits for."""
+        own_session = os.getsid(0)
+        with contextlib.suppress(ChildProcessError, ProcessLookupError):
+            while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if dead.si_pid in self._running or os.getsid(dead.si_pid) == own_session:
+                    return
+                os.waitpid(dead.si_pid, os.WNOHANG)
+
+
+def kill_leftovers(directory: Path) -> None:
+    """End what a killed supervisor left running: its commands' process groups, and whatever carries the job's mark."""
+    record = read_json(directory / _RECORD_FILE, _Record) or _Record()
+    for session in record.sessions:
+        if _is_or_was(session):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(session.pid, signal.SIGKILL)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == str(directory):
+                process.kill()
+
+
+def _is_or_was(session: _Session) -> bool:
+    """Whether the pid is still this session's: its leader lives, or is gone while its group keeps the pid taken."""
+    try:
+        started: float = psutil.Process(session.pid).create_time()
+        return abs(started - session.started) < _CLOCK_SLACK
+    except psutil.NoSuchProcess:
+        return _group_exists(session.pid)
+
+
+def _group_exists(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _become_subreaper() -> None:
+    if sys.platform == "linux":
+        import ctypes
+
+        PR_SET_CHILD_SUBREAPER = 36  # noqa: N806 - the kernel's name
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)

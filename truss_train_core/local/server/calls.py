@@ -1,0 +1,81 @@
+"""A call to the management API, as handlers see it: plain functions from a `Call` to a model, run in a thread."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from truss_train_core.local.server.platform import Platform
+from truss_train_core.local.server.problems import from_validation, invalid
+
+M = TypeVar("M", bound=BaseModel)
+Answer = BaseModel | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call.
+
+    Attributes:
+        base_url: the platform's address as the client wrote it, without a slash at its end.
+        path: the variables of the path.
+    """
+
+    platform: Platform
+    base_url: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    content: bytes = field(repr=False)
+
+    def body(self, model: type[M]) -> M:
+        """The body, checked. A missing one counts as an empty object.
+
+        Raises:
+            Problem: 400.
+        """
+        return _checked(model, self.json())
+
+    def options(self, model: type[M]) -> M:
+        """The query, checked.
+
+        Raises:
+            Problem: 400.
+        """
+        return _checked(model, dict(self.query))
+
+    def json(self) -> dict[str, Any]:
+        """The body as JSON.
+
+        Raises:
+            Problem: 400: it is not a JSON object.
+        """
+        try:
+            body = json.loads(self.content or b"{}")
+        except ValueError as error:
+            raise invalid(f"The body is not JSON: {error}.") from None
+        if not isinstance(body, dict):
+            raise invalid("The body is not a JSON object.")
+        return body
+
+
+Handler = Callable[[Call], Answer]
+
+
+@dataclass(frozen=True)
+class Route:
+    """An endpoint that is served: which, and by what."""
+
+    method: str
+    path: str
+    handler: Handler
+
+
+def _checked(model: type[M], value: Any) -> M:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise from_validation(error) from None

@@ -1,0 +1,53 @@
+"""The parts of a running platform, as one value that handlers are given."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from truss_train_core.local.runner import Runner, ServerSpec, ServerState
+from truss_train_core.local.server.data_dir import DataDir
+from truss_train_core.local.server.database import Database
+from truss_train_core.local.server.presign import Presigner
+
+
+class Serving(Protocol):
+    """What serves deployments; `serving.py` is one. Every function returns at once."""
+
+    def start(self, spec: ServerSpec) -> None:
+        """Start serving; starting a deployment that is being served changes nothing."""
+
+    def stop(self, directory: Path) -> None:
+        """Ask the process to end; it is over when its state says so."""
+
+    def status(self, directory: Path) -> ServerState:
+        """How the deployment fares."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What the platform is made of.
+
+    Attributes:
+        capacity: size of each pool that something was said of.
+        stop_grace: seconds between SIGTERM and SIGKILL for jobs.
+        python: the interpreter whose packages jobs and deployments see.
+        now: seconds since the epoch.
+        lifecycle: held while a job or a deployment is started or asked to stop, so that the two do not cross.
+    """
+
+    data: DataDir
+    database: Database
+    runner: Runner
+    serving: Serving
+    api_key: str = field(repr=False)
+    presigner: Presigner
+    python: Path
+    capacity: Mapping[str, int] = field(default_factory=dict)
+    stop_grace: float = 30.0
+    now: Callable[[], float] = time.time
+    lifecycle: threading.RLock = field(default_factory=threading.RLock, repr=False)
