@@ -1,0 +1,35 @@
+"""A run: train, resume where it breaks off, choose the best checkpoint, deploy it, ask it. Resumable from its record.
+
+    plan = RunPlan(project=project, source_dir=path, best=Best(metric="eval_loss", mode="min"), deploy=deploy)
+    record = new_record(plan, run_key("my-pipeline", "2026-11-24"))
+    record = client.run(run(plan, record), on_event=keep)
+
+`keep` stores the record of each `RecordChanged`; killed at any moment, the run goes on from the last one.
+"""
+
+from truss_train_core.jobs import run_key
+from truss_train_core.runs.plan import Best, RunPlan, new_record
+from truss_train_core.runs.record import (
+    Attempt,
+    CheckpointRef,
+    Chosen,
+    Deployed,
+    RecordChanged,
+    RunRecord,
+)
+from truss_train_core.runs.steps import run, step
+
+__all__ = [
+    "Attempt",
+    "Best",
+    "CheckpointRef",
+    "Chosen",
+    "Deployed",
+    "RecordChanged",
+    "RunPlan",
+    "RunRecord",
+    "new_record",
+    "run",
+    "run_key",
+    "step",
+]

@@ -1,0 +1,105 @@
+"""What an attempt starts from, why it ended, and whether another one follows. Pure."""
+
+from __future__ import annotations
+
+from truss_train_core.api.models import TrainingJob
+from truss_train_core.definitions import (
+    BasetenCheckpoint,
+    LatestCheckpointReference,
+    LoadCheckpointConfig,
+    TrainingProject,
+)
+from truss_train_core.runs.plan import RunPlan
+from truss_train_core.runs.record import Attempt, Cause, CheckpointRef, RunRecord
+
+_TAKEN_AWAY = ("preempt", "reclaim", "spot ")
+
+
+def cause_of(job: TrainingJob) -> Cause:
+    """Why a job ended.
+
+    Preemption has a status of its own in some places, and is a failure or a stop with a telling message in others;
+    what the API does is not documented.
+    """
+    message = (job.error_message or "").lower()
+    if job.succeeded:
+        return "completed"
+    if job.current_status.endswith("_PREEMPTED") or any(word in message for word in _TAKEN_AWAY):
+        return "preempted"
+    if job.current_status.endswith(("_STOPPED", "_CANCELED", "_CANCELLED")):
+        return "stopped"
+    return "failed"
+
+
+def project_of(plan: RunPlan, record: RunRecord) -> TrainingProject:
+    """The definition of the current attempt: named with the run's key, and started from where it has to.
+
+    An attempt that goes on from a checkpoint loads that one alone: what the definition loads is the starting point of
+    the run, and training code that looks for the newest checkpoint in its load directory could take it for that.
+    """
+    job = plan.project.job
+    own = job.runtime.load_checkpoint_config
+    start = record.attempt.started_from
+    if start:
+        own = LoadCheckpointConfig(
+            enabled=True,
+            checkpoints=[_pinned(start)],
+            download_folder=(own or LoadCheckpointConfig()).download_folder,
+        )
+    elif own and record.origin:
+        origin = iter(record.origin)
+        pinned = [_pinned(next(origin)) if _is_latest(each) else each for each in own.checkpoints]
+        own = own.model_copy(update={"checkpoints": pinned})
+    runtime = job.runtime.model_copy(update={"load_checkpoint_config": own})
+    named = job.model_copy(update={"name": record.attempt.job_name, "runtime": runtime})
+    return plan.project.model_copy(update={"job": named})
+
+
+def latest_references(plan: RunPlan) -> list[LatestCheckpointReference]:
+    """The references of the definition that leave open which checkpoint they mean."""
+    own = plan.project.job.runtime.load_checkpoint_config
+    return (
+        [each for each in own.checkpoints if isinstance(each, LatestCheckpointReference)] if own and own.enabled else []
+    )
+
+
+def why_not_again(plan: RunPlan, record: RunRecord) -> str | None:
+    """Why no attempt follows the current one, which did not complete; None: one does."""
+    attempt = record.attempt
+    said = f": {attempt.message}" if attempt.message else ""
+    if attempt.cause == "stopped":
+        return f"job {attempt.job_name} was stopped{said}"
+    if attempt.cause == "preempted":
+        spent = record.preemptions > plan.max_preemptions
+        return (
+            f"attempt {attempt.number} was preempted, and max_preemptions is {plan.max_preemptions}" if spent else None
+        )
+    if record.failures > plan.max_failures:
+        return f"attempt {attempt.number} failed, and max_failures is {plan.max_failures}{said}"
+    before = next((each for each in reversed(record.attempts[:-1]) if each.cause == "failed"), None)
+    if before and not _is_further(attempt.newest, before.newest):
+        where = f"without a checkpoint after {attempt.newest.name}" if attempt.newest else "without any checkpoint"
+        return f"attempts {before.number} and {attempt.number} failed at the same place, {where}{said}"
+    return None
+
+
+def next_attempt(plan: RunPlan, record: RunRecord) -> Attempt:
+    """The attempt after the current one."""
+    number = record.attempt.number + 1
+    return Attempt(number=number, job_name=plan.name(record.key, number), started_from=record.attempt.newest)
+
+
+def _pinned(checkpoint: CheckpointRef) -> object:
+    return BasetenCheckpoint.from_named_checkpoint(checkpoint.name, checkpoint.job_id)
+
+
+def _is_latest(reference: object) -> bool:
+    return isinstance(reference, LatestCheckpointReference)
+
+
+def _is_further(now: CheckpointRef | None, before: CheckpointRef | None) -> bool:
+    if now is None or before is None:
+        return now is not None
+    if now.step is None or before.step is None:
+        return now != before
+    return now.step > before.step

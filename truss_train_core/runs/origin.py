@@ -1,0 +1,51 @@
+"""What "the latest checkpoint" in a definition means: found once, when a run begins, and pinned.
+
+Left to the server, a second attempt could take the half-written checkpoint of the first for the latest of the project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from truss_train_core import checkpoints, jobs
+from truss_train_core.api import endpoints
+from truss_train_core.api.flows import Flow, send
+from truss_train_core.api.models import TrainingJob
+from truss_train_core.definitions import LatestCheckpointReference
+from truss_train_core.errors import NoUsableCheckpoint
+from truss_train_core.runs.record import CheckpointRef
+
+
+def resolve(reference: LatestCheckpointReference, project_name: str, key: str) -> Flow[CheckpointRef]:
+    """The newest verified checkpoint of the job, or of the project's newest job that has one.
+
+    Args:
+        reference: where it names neither a job nor a project, the run's own project is meant.
+        project_name: the run's own.
+        key: of the run, whose own jobs do not count.
+
+    Raises:
+        JobNotFound: there is no such job or project.
+        NoUsableCheckpoint: no job of it has a checkpoint that can be used.
+    """
+    if reference.job_id:
+        found = yield from jobs.find(reference.job_id)
+        return (yield from _newest([found]))
+    name = reference.project_name or project_name
+    project = yield from jobs.find_project(name)
+    listed = (yield from send(endpoints.list_jobs(project.id))).training_jobs
+    for job in sorted(listed, key=lambda each: each.created_at, reverse=True):
+        if f"-{key}-" not in (job.name or ""):
+            try:
+                return (yield from _newest([job]))
+            except NoUsableCheckpoint:
+                continue
+    raise NoUsableCheckpoint(
+        f"No job of project {name!r} has a checkpoint that can be loaded.",
+        hint="For a run that starts from nothing, leave load_checkpoint_config out.",
+    )
+
+
+def _newest(some: Sequence[TrainingJob]) -> Flow[CheckpointRef]:
+    found = yield from checkpoints.newest_verified(some)
+    return CheckpointRef(job_id=found.job_id, name=found.name, step=found.step)

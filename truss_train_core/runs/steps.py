@@ -1,0 +1,255 @@
+"""A run, step by step. A step does what the record's phase says and returns the next record.
+
+    starting ─► submitting ─► training ─► choosing ─► deploying ─► serving ─► asking ─► done
+                    ▲            │
+                    └─ resuming ◄┘  ─► failed
+
+A step may be killed anywhere and done again: jobs and deployments are looked up before they are created, and everything
+else only reads. What a step is about to create stands in the record that it is given. Phases that the plan has no use
+for are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+
+from truss_train_core import checkpoints, deployments, jobs
+from truss_train_core.api import endpoints
+from truss_train_core.api.flows import Flow, emit, send
+from truss_train_core.api.models import Deployment, TrainingJob
+from truss_train_core.errors import DeploymentFailed, JobNotFound, NotFound, NoUsableCheckpoint, RunFailed
+from truss_train_core.events import AttemptEnded, AttemptStarted, ModelAnswered, Resuming
+from truss_train_core.pushing import push_once_flow
+from truss_train_core.runs.attempts import cause_of, latest_references, next_attempt, project_of, why_not_again
+from truss_train_core.runs.origin import resolve
+from truss_train_core.runs.plan import RunPlan
+from truss_train_core.runs.record import (
+    FAILURE,
+    MESSAGE,
+    CheckpointRef,
+    Chosen,
+    Deployed,
+    Phase,
+    RecordChanged,
+    RunRecord,
+    shortened,
+)
+from truss_train_core.waiting import patiently
+
+Step = Callable[[RunRecord, RunPlan], Flow[RunRecord]]
+
+
+def run(plan: RunPlan, record: RunRecord) -> Flow[RunRecord]:
+    """Do a run, or the rest of it; returns the final record.
+
+    Args:
+        plan: what to do. The same as before, or one that was corrected.
+        record: from `new_record`, or the last one that an earlier process kept.
+
+    Raises:
+        RunFailed: no attempt follows the last. The record is final.
+        NoUsableCheckpoint, DefinitionError, DeploymentFailed: the training is done, and goes to no waste: run again
+            with a corrected plan and the last record.
+        WaitTimeout: a limit of the plan has passed; what was waited for goes on.
+        TrussTrainError: anything else; run again with the last record.
+    """
+    yield from emit(RecordChanged(record=record))
+    while not record.is_final:
+        record = yield from step(record, plan)
+        yield from emit(RecordChanged(record=record))
+    if record.phase == "failed":
+        raise RunFailed(
+            f"Run {record.key} of project {record.project_name!r} failed: {record.failure}",
+            hint="Nothing of it runs any more; its checkpoints stay.",
+        )
+    return record
+
+
+def step(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+    """Do what the record's phase says; returns the next record, or the same one where it is final."""
+    if record.is_final:
+        return record
+    do = _STEPS[record.phase]
+    if do in (_train, _serve):  # waits have patience of their own
+        return (yield from do(record, plan))
+    return (yield from patiently(lambda: do(record, plan), plan.training.outage))
+
+
+# ---------------------------------------------------------------- training
+
+
+def _start(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+    origin = []
+    for reference in latest_references(plan):
+        origin.append((yield from resolve(reference, plan.project.name, record.key)))
+    return record.changed(origin=tuple(origin), phase="submitting")
+
+
+def _submit(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+    attempt = record.attempt
+    start = attempt.started_from
+    yield from emit(
+        AttemptStarted(number=attempt.number, job_name=attempt.job_name, started_from=start.name if start else None)
+    )
+    submitted = yield from push_once_flow(project_of(plan, record), plan.source_dir, team_id=plan.team_id)
+    job = submitted.job
+    return record.with_attempt(
+        attempt.model_copy(update={"job_id": job.id, "status": job.current_status}),
+        project_id=submitted.project.id,
+        phase="training",
+    )
+
+
+def _train(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+    attempt = record.attempt
+    try:
+        job = yield from _wait(record, plan)
+    except JobNotFound as error:
+        ended = attempt.model_copy(update={"cause": "stopped", "message": shortened(error.message, MESSAGE)})
+        return record.with_attempt(ended, phase="resuming")
+    cause = cause_of(job)
+    if cause == "stopped":
+        # It may have been stopped as the newer of two twins: then the run goes on with the older.
+        older = yield from jobs.look_up(job.training_project_id, attempt.job_name)
+        if older and older.id != job.id:
+            return record.with_attempt(attempt.model_copy(update={"job_id": older.id, "status": older.current_status}))
+    message = None if cause == "completed" else shortened(job.error_message, MESSAGE)
+    yield from emit(AttemptEnded(number=attempt.number, job_id=job.id, cause=cause, message=message))
+    return record.with_attempt(
+        attempt.model_copy(update={"status": job.current_status, "cause": cause, "message": message}),
+        failures=record.failures + (cause == "failed"),
+        preemptions=record.preemptions + (cause == "preempted"),
+        phase=_after_training(plan) if cause == "completed" else "resuming",
+    )
+
+
+def _wait(record: RunRecord, plan: RunPlan) -> Flow[TrainingJob]:
+    job = yield from patiently(lambda: _get_job(record, record.attempt.job_id), plan.training.outage)
+    wait = jobs.follow if plan.follow_logs else jobs.wait
+    return (yield from wait(job, limits=plan.training, companions=[checkpoints.CheckpointWatch()]))
+
+
+def _resume(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+    try:
+        found = yield from checkpoints.newest_verified((yield from _jobs(record)))
+        newest, reason = CheckpointRef(job_id=found.job_id, name=found.name, step=found.step), found.evidence
+    except NoUsableCheckpoint as error:
+        newest, reason = None, error.message
+    record = record.with_attempt(record.attempt.model_copy(update={"newest": newest}))
+    failure = why_not_again(plan, record)
+    if failure:
+        return record.changed(phase="failed", failure=shortened(failure, FAILURE))
+    attempt = next_attempt(plan, record)
+    yield from emit(
+        Resuming(
+            attempt=attempt.number,
+            job_id=newest.job_id if newest else None,
+            checkpoint=newest.name if newest else None,
+            reason=reason if newest else f"From the run's own starting point. {reason}",
+        )
+    )
+    return record.changed(attempts=(*record.attempts, attempt), phase="submitting")
+
+
+def _after_training(plan: RunPlan) -> Phase:
+    return "choosing" if plan.best or plan.deploy else "done"
+
+
+# ---------------------------------------------------------------- the best checkpoint, served
+
+
+def _choose(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+    attempts = yield from _jobs(record)
+    requirement = checkpoints.deployable if plan.deploy else checkpoints.complete
+    if plan.best:
+        best = plan.best
+        choice = yield from checkpoints.find_best(
+            attempts, best.metric, best.mode, sources=best.sources(), requirement=requirement
+        )
+    else:
+        choice = yield from checkpoints.find_newest(attempts, requirement=requirement)
+    checkpoint = choice.checkpoint
+    chosen = Chosen(
+        checkpoint=CheckpointRef(job_id=checkpoint.training_job_id, name=checkpoint.checkpoint_id, step=choice.step),
+        metric=choice.metric,
+        mode=choice.mode,
+        value=choice.value,
+        reason=shortened(choice.reason, MESSAGE) or "",
+    )
+    return record.changed(choice=chosen, phase="deploying" if plan.deploy else "done")
+
+
+def _deploy(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+    assert plan.deploy
+    assert record.choice
+    wanted = record.choice.checkpoint
+    job = yield from _get_job(record, wanted.job_id)
+    listed = yield from checkpoints.list_checkpoints(job)
+    checkpoint = next((each for each in listed if each.checkpoint_id == wanted.name), None)
+    if checkpoint is None:
+        raise NoUsableCheckpoint(f"{jobs.describe(job)} has no checkpoint {wanted.name} any more.")
+    deployment = yield from deployments.deploy(deployments.with_checkpoint(plan.deploy, checkpoint))
+    return record.changed(deployment=_deployed(deployment), phase="serving")
+
+
+def _serve(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+    deployment = yield from patiently(lambda: _get_deployment(record), plan.serving.outage)
+    try:
+        deployment = yield from deployments.wait_until_serving(deployment, limits=plan.serving)
+    except DeploymentFailed:
+        # Run again, it is to be deployed anew.
+        yield from emit(RecordChanged(record=record.changed(deployment=None, phase="deploying")))
+        raise
+    return record.changed(deployment=_deployed(deployment), phase="done" if plan.question is None else "asking")
+
+
+def _ask(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+    deployment = yield from _get_deployment(record)
+    answer = yield from deployments.ask(deployment, plan.question or {}, path=plan.question_path)
+    beginning = shortened(json.dumps(answer, ensure_ascii=False), FAILURE) or ""
+    yield from emit(ModelAnswered(model_id=deployment.model_id, deployment_id=deployment.id, answer=beginning))
+    return record.changed(answer=beginning, phase="done")
+
+
+# ---------------------------------------------------------------- looking up
+
+
+def _jobs(record: RunRecord) -> Flow[list[TrainingJob]]:
+    """The jobs of all attempts, those that the record leaves out as well, found by their names."""
+    assert record.project_id
+    listed = (yield from send(endpoints.list_jobs(record.project_id))).training_jobs
+    by_name: dict[str, TrainingJob] = {}
+    for job in sorted(listed, key=lambda each: (each.created_at, each.id)):
+        if re.search(rf"-{re.escape(record.key)}-\d+$", job.name or ""):
+            by_name.setdefault(job.name or "", job)  # of twins, the oldest
+    return list(by_name.values())
+
+
+def _get_job(record: RunRecord, job_id: str | None) -> Flow[TrainingJob]:
+    try:
+        return (yield from send(endpoints.get_job(record.project_id or "", job_id or ""))).training_job
+    except NotFound as error:
+        raise JobNotFound(f"job {job_id} of project {record.project_name!r} was deleted.") from error
+
+
+def _get_deployment(record: RunRecord) -> Flow[Deployment]:
+    assert record.deployment
+    return (yield from send(endpoints.get_deployment(record.deployment.model_id, record.deployment.deployment_id)))
+
+
+def _deployed(deployment: Deployment) -> Deployed:
+    return Deployed(model_id=deployment.model_id, deployment_id=deployment.id, status=deployment.status)
+
+
+_STEPS: Mapping[str, Step] = {
+    "starting": _start,
+    "submitting": _submit,
+    "training": _train,
+    "resuming": _resume,
+    "choosing": _choose,
+    "deploying": _deploy,
+    "serving": _serve,
+    "asking": _ask,
+}
