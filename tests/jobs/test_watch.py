@@ -82,7 +82,7 @@ def test_an_unknown_status_is_waited_through(world: World) -> None:
 @pytest.mark.parametrize("error", [away(), broken(), garbled(), throttled(3)])
 def test_an_outage_does_not_fail_a_wait(world: World, error: Exception) -> None:
     job = add(world, LONG)
-    world.faults = [Fault("/jobs/", error, times=30)]
+    world.faults = [Fault("/training_jobs/search", error, times=30)]
     assert world.run(jobs.wait(job)).succeeded
     outages = world.heard(ApiOutage)
     assert len(outages) == 30
@@ -92,7 +92,7 @@ def test_an_outage_does_not_fail_a_wait(world: World, error: Exception) -> None:
 
 def test_an_outage_beyond_the_limit_is_an_error_and_stops_no_job(world: World) -> None:
     job = add(world, LONG)
-    world.faults = [Fault("/jobs/", broken(), times=9999)]
+    world.faults = [Fault("/training_jobs/search", broken(), times=9999)]
     with pytest.raises(ServerError):
         world.run(jobs.wait(job))
     assert 1800 <= world.time - START < 1900
@@ -101,7 +101,7 @@ def test_an_outage_beyond_the_limit_is_an_error_and_stops_no_job(world: World) -
 
 def test_two_outages_are_counted_apart(world: World) -> None:
     job = add(world, LONG)
-    fault = Fault("/jobs/", broken(), times=60)
+    fault = Fault("/training_jobs/search", broken(), times=60)
     world.faults = [fault]
 
     def again_when_running(event: Event) -> None:
@@ -115,14 +115,14 @@ def test_two_outages_are_counted_apart(world: World) -> None:
 
 def test_an_outage_obeys_what_a_429_asks_for(world: World) -> None:
     job = add(world, LONG)
-    world.faults = [Fault("/jobs/", throttled(120))]
+    world.faults = [Fault("/training_jobs/search", throttled(120))]
     world.run(jobs.wait(job))
     assert max(world.pauses) > 100
 
 
 def test_a_wrong_key_fails_a_wait_at_once(world: World) -> None:
     job = add(world, LONG)
-    world.faults = [Fault("/jobs/", Unauthorized("no", status=401))]
+    world.faults = [Fault("/training_jobs/search", Unauthorized("no", status=401))]
     with pytest.raises(PermissionError):
         world.run(jobs.wait(job))
     assert len(world.calls) == 1
@@ -188,7 +188,7 @@ def test_companions_are_called_at_every_look_and_decide_nothing(world: World) ->
     ended = world.run(jobs.wait(add(world), companions=[companion]))
     assert ended.succeeded
     assert seen[-1] == ended.current_status
-    assert len(seen) == world.called("/jobs/j1$")
+    assert len(seen) == world.called("/training_jobs/search")
 
 
 def test_nothing_to_wait_for_takes_no_call(world: World) -> None:

@@ -24,6 +24,7 @@ from truss_train_core.api.clock import Clock
 from truss_train_core.api.flows import Emit, Event, Flow, Now, Pause, Work
 from truss_train_core.api.request import Request
 from truss_train_core.api.retry import Retry
+from truss_train_core.api.sharing import AsyncSharedAnswers, SharedAnswers
 from truss_train_core.errors import Unreachable
 from truss_train_core.remotes import Remote, resolve_remote
 
@@ -94,6 +95,8 @@ class Client(_Sender):
     Args:
         remote: a `Remote`, or the name of one ("baseten", "local", a section of .trussrc, an address).
         retry: how long to repeat calls that are safe to repeat.
+        share: seconds for which the answer to a question that many ask (which jobs are active) serves everyone who
+            uses this client: so that all waits of a process cost one call per interval. 0 shares nothing.
         clock: what pauses and hours come from.
         transport: an httpx transport, for tests and proxies.
 
@@ -106,13 +109,16 @@ class Client(_Sender):
         remote: Remote | str = "baseten",
         *,
         retry: Retry | None = None,
+        share: float = 0.0,
         clock: Clock | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         super().__init__(remote, retry=retry, clock=clock)
         self._transport = transport
-        self._http: httpx.Client | None = None
+        self._share = share
         self._owner = 0
+        self._http: httpx.Client | None = None
+        self._begin_in_this_process()
 
     def send(self, request: Request[T]) -> T:
         """Send one request; repeated as `Retry` says.
@@ -120,9 +126,10 @@ class Client(_Sender):
         Raises:
             ApiError, Unreachable, AnswerLost: see `errors.py`.
         """
-        again = tenacity.Retrying(**self._retry.arguments(request, self._clock), sleep=self._clock.sleep, reraise=True)
-        answer: T = again(self._send_once, request)
-        return answer
+        self._begin_in_this_process()
+        if request.shared and self._share:
+            return self._shared.answer(request, self._send_again)
+        return self._send_again(request)
 
     def run(self, flow: Flow[R], *, on_event: Listener = _ignore) -> R:
         """Run a flow to its end and return its result; `on_event` hears what happens meanwhile."""
@@ -155,7 +162,7 @@ class Client(_Sender):
         """Close the connections. The client may be used again."""
         if self._http is not None and self._owner == os.getpid():
             self._http.close()
-        self._http = None
+        self._owner = 0
 
     def __enter__(self) -> Self:
         return self
@@ -163,19 +170,25 @@ class Client(_Sender):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _send_again(self, request: Request[T]) -> T:
+        again = tenacity.Retrying(**self._retry.arguments(request, self._clock), sleep=self._clock.sleep, reraise=True)
+        answer: T = again(self._send_once, request)
+        return answer
+
     def _send_once(self, request: Request[T]) -> T:
         try:
-            response = self._connections().request(**self._arguments(request))
+            assert self._http is not None
+            response = self._http.request(**self._arguments(request))
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise self._silence(request, error) from error
         return answers.read(request, response)
 
-    def _connections(self) -> httpx.Client:
-        # A forked child must not speak on its parent's connections.
-        if self._http is None or self._owner != os.getpid():
-            self._owner = os.getpid()
+    def _begin_in_this_process(self) -> None:
+        # A forked child must not speak on its parent's connections, nor wait for a lock of a thread that it lacks.
+        if self._owner != os.getpid():
             self._http = httpx.Client(timeout=TIMEOUT, headers={"User-Agent": _user_agent()}, transport=self._transport)
-        return self._http
+            self._shared = SharedAnswers(self._share, self._clock)
+            self._owner = os.getpid()
 
 
 class AsyncClient(_Sender):
@@ -186,18 +199,20 @@ class AsyncClient(_Sender):
         remote: Remote | str = "baseten",
         *,
         retry: Retry | None = None,
+        share: float = 0.0,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(remote, retry=retry, clock=clock)
+        self._share = share
+        self._shared = AsyncSharedAnswers(share, self._clock)
         self._http = httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": _user_agent()}, transport=transport)
 
     async def send(self, request: Request[T]) -> T:
         """Like `Client.send`."""
-        again = tenacity.AsyncRetrying(
-            **self._retry.arguments(request, self._clock), sleep=self._clock.asleep, reraise=True
-        )
-        return await again(self._send_once, request)
+        if request.shared and self._share:
+            return await self._shared.answer(request, self._send_again)
+        return await self._send_again(request)
 
     async def run(self, flow: Flow[R], *, on_event: AsyncListener = _ignore) -> R:
         """Like `Client.run`; blocking work goes to a thread, and `on_event` may be a coroutine function."""
@@ -237,6 +252,12 @@ class AsyncClient(_Sender):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    async def _send_again(self, request: Request[T]) -> T:
+        again = tenacity.AsyncRetrying(
+            **self._retry.arguments(request, self._clock), sleep=self._clock.asleep, reraise=True
+        )
+        return await again(self._send_once, request)
 
     async def _send_once(self, request: Request[T]) -> T:
         try:

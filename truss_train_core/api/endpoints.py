@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from truss_train_core.api import models
@@ -94,6 +95,12 @@ def search_jobs(search: models.SearchJobs | None = None) -> Request[models.JobsA
         "POST", "/v1/training_jobs/search", models.JobsAnswer.model_validate_json, "training jobs",
         body=search.model_dump(mode="json"),
     )  # fmt: skip
+
+
+def active_jobs(project_id: str | None = None) -> Request[models.JobsAnswer]:
+    """The jobs that wait or run, of one project or of the account: one question for everyone who waits."""
+    search = models.SearchJobs(statuses=list(models.JobStatus.ACTIVE), project_id=project_id)
+    return replace(search_jobs(search), shared=True)
 
 
 def stop_job(project_id: str, job_id: str) -> Request[models.JobAnswer]:

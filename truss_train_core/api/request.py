@@ -24,6 +24,7 @@ class Request(Generic[T]):
             after it may have reached the server.
         to: "api" for the management API, "graphql" for the older GraphQL endpoint, "url" for a presigned address,
             which is given no key, and "model" for a deployed model's address, which is.
+        shared: whether one answer may serve everybody who asks the same at about the same time (`Client(share=…)`).
         timeout: seconds to wait for the answer, None for the client's own.
         local_extension: fields added to the body where the remote is a local platform; never sent anywhere else.
     """
@@ -35,6 +36,7 @@ class Request(Generic[T]):
     query: Mapping[str, str | int | None] = field(default_factory=dict)
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     repeatable: bool = True
+    shared: bool = False
     to: Literal["api", "graphql", "url", "model"] = "api"
     timeout: float | None = None
     local_extension: Mapping[str, Any] | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, now, send
-from truss_train_core.api.models import JobStatus, SearchJobs, TrainingJob
+from truss_train_core.api.models import JobStatus, TrainingJob
 from truss_train_core.errors import ApiError, JobFailed, JobNotFound, NotFound, Unreachable, WaitTimeout
 from truss_train_core.events import ApiOutage, JobStatusChanged, Notice
 from truss_train_core.jobs.stopping import describe
@@ -46,16 +46,11 @@ def poll(jobs: Sequence[TrainingJob]) -> Flow[dict[str, TrainingJob]]:
     """The jobs as they are now, by id; those that were deleted are missing.
 
     One call for all of them, of the project where it is one and of the account otherwise, and one for each job that
-    is no longer among the active ones.
+    is no longer among the active ones. The first is a call that many waits can share, see `Client(share=…)`.
     """
-    active: dict[str, TrainingJob] = {}
-    if len(jobs) > 1:
-        projects = {job.training_project_id for job in jobs}
-        search = SearchJobs(
-            statuses=list(JobStatus.ACTIVE), project_id=next(iter(projects)) if len(projects) == 1 else None
-        )
-        answer = yield from send(endpoints.search_jobs(search))
-        active = {job.id: job for job in answer.training_jobs}
+    projects = {job.training_project_id for job in jobs}
+    answer = yield from send(endpoints.active_jobs(next(iter(projects)) if len(projects) == 1 else None))
+    active = {job.id: job for job in answer.training_jobs}
     found: dict[str, TrainingJob] = {}
     for job in jobs:
         try:
