@@ -74,5 +74,5 @@ def test_ctrl_c_says_what_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_wrong_option_is_one_line_and_names_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["jobs", "--nope"]) == 2
+    assert main.invoke(["jobs", "--nope"]) == 2
     assert capsys.readouterr().err == "Error: No such option: --nope\nSee truss-train jobs --help.\n"

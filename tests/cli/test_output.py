@@ -22,7 +22,7 @@ def test_a_duration_reads_like_a_clock(seconds: float, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("count", "said"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_345, "12.3 kB"), (123_456, "123 kB"), (7.5e12, "7.5 TB")],
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (12_345, "12.1 KiB"), (123_456, "121 KiB"), (8e12, "7.3 TiB")],
 )
 def test_a_size_has_a_unit_and_three_figures(count: float, said: str) -> None:
     assert output.size(count) == said

@@ -40,7 +40,14 @@ _FAILURES = (
     errors.NoUsableCheckpoint,
     errors.WaitTimeout,
 )
-_MISTAKES = (BadOptions, errors.ConfigFileError, errors.PackageError, errors.RemoteError, errors.JobNotFound)
+_MISTAKES = (
+    BadOptions,
+    errors.ConfigFileError,
+    errors.DefinitionError,
+    errors.PackageError,
+    errors.RemoteError,
+    errors.JobNotFound,
+)
 
 
 def report(error: Exception) -> int:

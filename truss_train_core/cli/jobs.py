@@ -74,11 +74,19 @@ def follow(client: Client, job: TrainingJob, form: Format) -> None:
     from truss_train_core.cli.progress import json_lines, narrator
 
     listener = json_lines if form is Format.JSON else narrator(replicas=job.node_count > 1)
-    with interruptible(lambda: _goes_on(job)):
+    with interruptible(lambda: [f"Job {job.name or job.id} goes on.", *ways_on(job)]):
         ended = client.run(jobs.follow(job, pace=jobs.LIVE), on_event=listener)
     if form is Format.JSON:
         output.print_json({"result": ended}, indent=None)
     jobs.expect_completed(ended)
+
+
+def ways_on(job: TrainingJob) -> list[str]:
+    """How to come back to a job, and how to stop it."""
+    return [
+        f"Follow it:  truss-train logs --tail --job-id {job.id}",
+        f"Stop it:    truss-train stop --job-id {job.id}",
+    ]
 
 
 def metrics(
@@ -126,14 +134,6 @@ def stop(
             output.message(f"Asked {jobs.describe(job)} to stop; its checkpoints stay.")
         elif job.current_status.endswith("_STOPPED"):
             output.message(f"Stopped {jobs.describe(job)}; its checkpoints stay.")
-
-
-def _goes_on(job: TrainingJob) -> list[str]:
-    return [
-        f"Job {job.name or job.id} goes on.",
-        f"Come back:  truss-train logs --tail --job-id {job.id}",
-        f"Stop it:    truss-train stop --job-id {job.id}",
-    ]
 
 
 def _search(client: Client, project: str | None, *, active: bool) -> list[TrainingJob]:

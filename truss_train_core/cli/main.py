@@ -12,7 +12,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from truss_train_core.cli import checkpoints, failures, jobs, local, output
+from truss_train_core.cli import checkpoints, deploy, failures, jobs, local, output, push, run
 
 app = typer.Typer(
     name="truss-train",
@@ -22,11 +22,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(push.push)
+app.command()(run.run)
 app.command("jobs")(jobs.list_jobs)
 app.command()(jobs.logs)
 app.command()(jobs.metrics)
 app.command("checkpoints")(checkpoints.list_checkpoints)
 app.command()(jobs.stop)
+app.command()(deploy.deploy_checkpoints)
 app.command()(local.serve)
 app.add_typer(local.app, name="local")
 
@@ -50,10 +53,10 @@ def _options(
 
 def main() -> None:
     """The console script: run a command and leave with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(invoke(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
+def invoke(arguments: list[str]) -> int:
     """Run a command; errors become a line on stderr. Returns the exit code."""
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,9 @@ from truss_train_core.cli.output import Format
 
 DEFAULT_REMOTE = "baseten"
 
+Config = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="Python file with one TrainingProject.", show_default=False)
+]
 Remote = Annotated[
     str,
     typer.Option(
@@ -27,5 +31,4 @@ Project = Annotated[str | None, typer.Option("--project", metavar="NAME", help="
 JobId = Annotated[
     str | None, typer.Option("--job-id", metavar="JOB", help="Job, by id or name; the newest one if not given.")
 ]
-Team = Annotated[str | None, typer.Option("--team", metavar="NAME", help="Team whose project it is.")]
 Tail = Annotated[bool, typer.Option("--tail", help="Follow the log until the job ends; exit 1 unless it completes.")]

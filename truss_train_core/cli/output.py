@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from enum import Enum
 from functools import cache
@@ -75,6 +76,12 @@ def _console(*, to_stderr: bool) -> Console:
 def message(text: str | Text, style: str | None = None) -> None:
     """A line for the person, on stderr; never broken by us, so that it can be copied and searched for."""
     stderr().print(text, style=style, soft_wrap=True)
+
+
+def messages(lines: Iterable[str]) -> None:
+    """Several lines for the person."""
+    for line in lines:
+        message(line)
 
 
 def warn(text: str) -> None:
@@ -147,12 +154,12 @@ def ago(moment: datetime) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes for people, in powers of 1000: "12.3 kB"."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
+    """Bytes for people: "12.3 KiB"."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+        count /= 1024
+    return f"{count:.1f} TiB"
 
 
 def figure(value: float | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +13,7 @@ from truss_train_core.cli import output
 from truss_train_core.cli.logs import print_log
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 Listener = Callable[[Event], None]
@@ -22,19 +24,34 @@ def json_lines(event: Event) -> None:
     output.print_json({"event": type(event).__name__, **event.model_dump(mode="json", exclude={"cursor"})}, indent=None)
 
 
-def narrator(*, replicas: bool = False) -> Listener:
-    """A listener that prints log lines on stdout, and a line for every other event on stderr.
+def narrator(*, log: Console | None = None, replicas: bool = False) -> Listener:
+    """A listener that prints log lines, and a line for every other event on stderr.
 
-    `replicas`: whether to say which replica a log line came from.
+    Args:
+        log: where log lines go; stdout if None.
+        replicas: whether to say which replica a log line came from.
     """
+    log = log or output.stdout()
 
     def tell(event: Event) -> None:
         if isinstance(event, events.LogLines):
-            print_log(output.stdout(), event.lines, replicas=replicas)
+            print_log(log, event.lines, replicas=replicas)
         elif line := sentence(event):
             output.message(shown(line))
 
     return tell
+
+
+@contextmanager
+def upload_bar(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while an archive of `total` bytes is uploaded; what it yields is told each number of bytes."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("uploading"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())
+    console = output.stderr()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("uploading", total=total)
+        yield lambda count: bar.advance(task, count)
 
 
 class Line(NamedTuple):

@@ -1,24 +1,26 @@
 """The live picture of a run on a terminal: what happens scrolls by, and how the run stands is below it.
 
-    09:41:02  ✓ checkpoint-420 is complete, 812 kB
+    09:41:02  • deployment d3pl0y of model digits created
     09:41:03  epoch 11/30  loss 0.0411  eval_loss 0.0832
 
-    ⠹ training                                                                  2:31
-      attempt 1   digits-mlp-3f2a-1   preempted   0:41
-      attempt 2   digits-mlp-3f2a-2   running     0:12   from checkpoint-420
+    ⠹ digits  training                                                          2:31
+      ATTEMPT  JOB                STATUS     TOOK  FROM
+            1  digits-mlp-3f2a-1  preempted  0:41  the start
+            2  digits-mlp-3f2a-2  running    0:12  checkpoint-420
+    ★ checkpoint-378   812 KiB   0.0799
+      checkpoint-420   812 KiB   0.0801
 
-        checkpoint-378   812 kB   0.0801
-      ★ checkpoint-420   812 kB   0.0799
-
-`Board` is how the run stands; only events change it. `RunView` puts it on the screen.
+`Board` is how the run stands; only events and measurements change it. `RunView` puts it on the screen.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -27,15 +29,23 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from truss_train_core import events
+from truss_train_core import checkpoints, events
 from truss_train_core.api.flows import Event
 from truss_train_core.cli import output
 from truss_train_core.cli.checkpoints import metric_columns
+from truss_train_core.cli.gauge import Gauge
 from truss_train_core.cli.logs import print_log
 from truss_train_core.cli.progress import sentence, shown
+from truss_train_core.errors import NoUsableCheckpoint
 
-_ROWS = 8
-"""Checkpoints shown while the run goes on: the newest, and the best."""
+if TYPE_CHECKING:
+    from truss_train_core.api.client import Client
+    from truss_train_core.runs import Best
+
+_MOST_ROWS = 8
+"""Checkpoints shown at once: the newest, and the best."""
+_IN_THE_PICTURE = (events.CheckpointSeen, events.JobStatusChanged, events.AttemptStarted)
+"""Events that the picture shows by itself, so that they need no line."""
 
 
 @dataclass
@@ -60,21 +70,25 @@ class Row:
     complete: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     rejected: str | None = None
-    chosen: bool = False
 
 
 @dataclass
 class Board:
-    """How a run stands. `clock` tells seconds; only differences count."""
+    """How a run stands.
 
+    Attributes:
+        best_by: how checkpoints are judged, or None.
+        clock: tells seconds; only differences count.
+        best: the checkpoint that is chosen, or would be by what is known now.
+    """
+
+    best_by: Best | None = None
     clock: Callable[[], float] = time.monotonic
     activity: str = "starting"
     attempts: list[Attempt] = field(default_factory=list)
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
-    metric: str | None = None
-    model: str | None = None
-    deployment: str | None = None
-    answer: str | None = None
+    best: tuple[str, str] | None = None
+    candidates: dict[tuple[str, str], checkpoints.Candidate] = field(default_factory=dict)
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,32 +100,48 @@ class Board:
             case events.AttemptStarted(number=number, job_name=name, started_from=origin):
                 self.activity = "submitting"
                 self.attempts.append(Attempt(number, name, origin, self.clock()))
-            case events.JobStatusChanged(status=status) if self.attempts:
-                self.attempts[-1].status = output.plain_status(status)
+            case events.JobStatusChanged(job_name=name, status=status):
+                self._attempt_of(name).status = output.plain_status(status)
                 self.activity = "training" if status.endswith("_RUNNING") else output.plain_status(status)
             case events.CheckpointSeen(job_id=job_id, checkpoint=name, size_bytes=count, complete=complete):
-                row = self.rows.setdefault((job_id, name), Row(len(self.attempts), name))
+                row = self._row(job_id, name)
                 row.size_bytes, row.complete = count, complete
             case events.AttemptEnded(cause=cause) if self.attempts:
                 self.attempts[-1].status, self.attempts[-1].ended = cause, self.clock()
                 self.activity = "looking at the checkpoints"
-            case events.CheckpointChosen():
-                self._choose(event)
-            case events.DeploymentCreated(model_name=model):
-                self.model, self.deployment, self.activity = model, "created", "deploying"
+            case events.CheckpointChosen(job_id=job_id, checkpoint=name):
+                self.best = (job_id, name)
+                for each in event.table:
+                    self._row(each.job_id, each.checkpoint).rejected = each.rejected
+            case events.DeploymentCreated():
+                self.activity = "deploying"
             case events.DeploymentStatusChanged(status=status):
-                self.deployment = output.plain_status(status)
-            case events.ModelAnswered(answer=answer):
-                self.answer = answer
+                self.activity = f"deployment {output.plain_status(status)}"
 
-    def _choose(self, event: events.CheckpointChosen) -> None:
-        self.metric = event.metric
-        for each in event.table:
-            row = self.rows.setdefault((each.job_id, each.checkpoint), Row(len(self.attempts), each.checkpoint))
-            row.rejected = each.rejected
-            row.chosen = (each.job_id, each.checkpoint) == (event.job_id, event.checkpoint)
-            if event.metric and each.value is not None:
-                row.metrics = {**row.metrics, event.metric: each.value}
+    def measured(self, found: Iterable[checkpoints.Candidate]) -> None:
+        """Take in what is known of checkpoints."""
+        for each in found:
+            key = (each.checkpoint.training_job_id, each.checkpoint.checkpoint_id)
+            self.candidates[key] = each
+            row = self._row(*key)
+            row.metrics, row.size_bytes = each.metrics, each.checkpoint.size_bytes
+        if self.best_by:
+            try:
+                best = checkpoints.choose_best(list(self.candidates.values()), self.best_by.metric, self.best_by.mode)
+            except NoUsableCheckpoint:
+                return
+            self.best = (best.checkpoint.training_job_id, best.checkpoint.checkpoint_id)
+
+    def _row(self, job_id: str, name: str) -> Row:
+        return self.rows.setdefault((job_id, name), Row(self.attempts[-1].number if self.attempts else 0, name))
+
+    def _attempt_of(self, job_name: str | None) -> Attempt:
+        for attempt in self.attempts:
+            if attempt.job_name == job_name:
+                return attempt
+        # The run was taken up again while this job was running.
+        self.attempts.append(Attempt(len(self.attempts) + 1, job_name or "", None, self.clock()))
+        return self.attempts[-1]
 
 
 def attempts_table(board: Board) -> Table:
@@ -119,29 +149,29 @@ def attempts_table(board: Board) -> Table:
     table = output.table("ATTEMPT", "JOB", "STATUS", "TOOK", "FROM", right=("ATTEMPT", "TOOK"))
     for each in board.attempts:
         took = output.duration((each.ended or board.clock()) - each.began)
-        table.add_row(
-            str(each.number), each.job_name, output.status_text(each.status), took, each.origin or "the start"
-        )
+        status = output.status_text(each.status)
+        table.add_row(str(each.number), each.job_name, status, took, each.origin or "the start")
     return table
 
 
-def checkpoints_table(board: Board, limit: int | None = None) -> Table:
-    """The checkpoints with their metrics, the chosen one marked; with a `limit`, only the newest and the chosen one."""
-    rows = list(board.rows.values())
-    if limit and len(rows) > limit:
-        newest = rows[-limit:]
-        rows = [row for row in rows[:-limit] if row.chosen] + newest
-    metrics = metric_columns((name for row in board.rows.values() for name in row.metrics), board.metric)
+def checkpoints_table(board: Board, limit: int) -> Table:
+    """The newest checkpoints and the best one, which is marked, with their metrics."""
+    rows = list(board.rows.items())
+    if len(rows) > limit:
+        rows = [(key, row) for key, row in rows[:-limit] if key == board.best] + rows[-limit:]
+    names = (name for row in board.rows.values() for name in row.metrics)
+    metrics = metric_columns(names, board.best_by.metric if board.best_by else None)
     table = output.table("", "CHECKPOINT", "ATTEMPT", "SIZE", *metrics, "", right=("ATTEMPT", "SIZE", *metrics))
-    for row in rows:
+    for key, row in rows:
+        is_best = key == board.best
         table.add_row(
-            Text("★" if row.chosen else "", style="yellow"),
+            Text("★" if is_best else "", style="yellow"),
             row.name,
-            str(row.attempt),
+            str(row.attempt or ""),
             "" if row.size_bytes is None else output.size(row.size_bytes),
             *(output.figure(row.metrics.get(name)) for name in metrics),
             row.rejected or ("" if row.complete else "being copied"),
-            style="bold" if row.chosen else "dim" if row.rejected or not row.complete else None,
+            style="bold" if is_best else "dim" if row.rejected or not row.complete else None,
         )
     return table
 
@@ -151,24 +181,36 @@ class RunView:
 
     Args:
         console: the terminal.
+        client: what metrics are read through.
         title: what is run.
+        best_by: how checkpoints are judged, or None.
         replicas: whether to say which replica a log line came from.
     """
 
-    def __init__(self, console: Console, title: str, *, replicas: bool = False) -> None:
-        self.board = Board()
+    def __init__(
+        self, console: Console, client: Client, title: str, best_by: Best | None, *, replicas: bool = False
+    ) -> None:
         self._console, self._title, self._replicas = console, title, replicas
+        self._board, self._board_lock = Board(best_by), threading.Lock()
+        self._gauge = Gauge(client, self._measured)
         self._spinner = Spinner("dots", style="cyan")
         self._live = Live(
-            console=console, get_renderable=self._picture, refresh_per_second=8, transient=True, redirect_stdout=False,
+            console=console,
+            get_renderable=self._picture,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,
             redirect_stderr=False,
-        )  # fmt: skip
+        )
 
     def __call__(self, event: Event) -> None:
-        self.board.hear(event)
+        with self._board_lock:
+            self._board.hear(event)
+        if isinstance(event, events.CheckpointSeen) and event.complete:
+            self._gauge.look(event.job_id)
         if isinstance(event, events.LogLines):
             print_log(self._console, event.lines, replicas=self._replicas)
-        elif line := sentence(event):
+        elif not isinstance(event, _IN_THE_PICTURE) and (line := sentence(event)):
             self._console.print(shown(line), soft_wrap=True)
 
     def __enter__(self) -> RunView:
@@ -180,22 +222,26 @@ class RunView:
     ) -> None:
         self._live.stop()
 
+    def _measured(self, found: Iterable[checkpoints.Candidate]) -> None:
+        with self._board_lock:
+            self._board.measured(found)
+
     def _picture(self) -> RenderableType:
-        board = self.board
+        with self._board_lock:
+            board = self._board
+            parts: list[RenderableType] = ["", self._head(board)]
+            if board.attempts:
+                parts += ["", Padding(attempts_table(board), (0, 0, 0, 2))]
+            if board.rows:
+                room = max(1, min(_MOST_ROWS, self._console.height - len(board.attempts) - 10))
+                parts += ["", Padding(checkpoints_table(board, room), (0, 0, 0, 2))]
+        return Group(*parts)
+
+    def _head(self, board: Board) -> Table:
         head = Table.grid(expand=True, padding=(0, 1, 0, 0))
         head.add_column()
         head.add_column(ratio=1)
-        head.add_column(justify="right")
-        self._spinner.update(text="")
-        head.add_row(
-            self._spinner,
-            Text.assemble((self._title, "bold"), "  ", board.activity),
-            Text(output.duration(board.clock() - board.began), style="dim"),
-        )
-        parts: list[RenderableType] = ["", head]
-        if board.attempts:
-            parts += ["", Padding(attempts_table(board), (0, 0, 0, 2))]
-        if board.rows:
-            room = max(1, min(_ROWS, self._console.height - len(board.attempts) - 10))
-            parts += ["", Padding(checkpoints_table(board, room), (0, 0, 0, 2))]
-        return Group(*parts)
+        head.add_column(justify="right", style="dim")
+        said = Text.assemble((self._title, "bold"), "  ", board.activity)
+        head.add_row(self._spinner, said, output.duration(board.clock() - board.began))
+        return head

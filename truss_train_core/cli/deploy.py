@@ -1,0 +1,139 @@
+"""`truss-train deploy-checkpoints`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from truss_train_core.cli import config_files, options, output
+from truss_train_core.cli.checkpoints import Metric, Mode, check_metric
+from truss_train_core.cli.connection import PATIENTLY, connect
+from truss_train_core.cli.failures import BadOptions, interruptible
+from truss_train_core.cli.output import Format
+
+if TYPE_CHECKING:
+    from truss_train_core.api.client import Client
+    from truss_train_core.api.models import Checkpoint
+    from truss_train_core.cli.checkpoints import Direction
+    from truss_train_core.definitions import DeployCheckpointsConfig
+
+
+def deploy_checkpoints(
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Python file with a DeployCheckpointsConfig.")
+    ] = None,
+    job_id: Annotated[
+        str | None, typer.Option("--job-id", metavar="JOB", help="Deploy a checkpoint of this job, by id or name.")
+    ] = None,
+    project: options.Project = None,
+    checkpoint: Annotated[
+        str | None, typer.Option("--checkpoint", metavar="NAME", help="Which of the job's checkpoints.")
+    ] = None,
+    metric: Metric = None,
+    mode: Mode = None,
+    model_name: Annotated[
+        str | None, typer.Option("--model-name", metavar="NAME", help="Model to deploy to; made if there is none.")
+    ] = None,
+    accelerator: Annotated[
+        str | None, typer.Option("--accelerator", metavar="TYPE:COUNT", help="GPUs to serve on, e.g. H100:2.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the configuration it would get; deploy nothing.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Return when it serves, or once it is created.")
+    ] = True,
+    remote: options.Remote = options.DEFAULT_REMOTE,
+    form: options.Output = Format.TEXT,
+) -> None:
+    """Deploy checkpoints: those that --config names, or one of a job, by name or by metric."""
+    from truss_train_core import deployments
+
+    check_metric(metric, mode)
+    wanted = _definition(config, model_name, accelerator)
+    if job_id is None and (checkpoint or metric):
+        raise BadOptions("--checkpoint and --metric choose among the checkpoints of a job.", hint="Add --job-id JOB.")
+    if job_id is None and not (wanted.checkpoint_details and wanted.checkpoint_details.checkpoints):
+        raise BadOptions(
+            "It is not said which checkpoint to deploy.",
+            hint="Add --job-id JOB with --checkpoint NAME or --metric NAME --mode min|max, or checkpoint_details to "
+            "the file of --config.",
+        )
+    with connect(remote, deadline=PATIENTLY) as client:
+        if job_id is not None:
+            chosen = _chosen(client, job_id, project, checkpoint, metric, mode)
+            wanted = deployments.with_checkpoint(wanted, chosen)
+        if dry_run:
+            _preview(client, wanted)
+        else:
+            _deploy(client, wanted, form, wait=wait)
+
+
+def _definition(config: Path | None, model_name: str | None, accelerator: str | None) -> DeployCheckpointsConfig:
+    from truss_train_core import definitions
+
+    wanted = config_files.deployment(config) if config else definitions.DeployCheckpointsConfig()
+    if model_name:
+        wanted = wanted.model_copy(update={"model_name": model_name})
+    if accelerator:
+        compute = (wanted.compute or definitions.Compute()).model_copy(deep=True)
+        compute.accelerator = definitions.AcceleratorSpec.model_validate(accelerator)
+        wanted = wanted.model_copy(update={"compute": compute})
+    return wanted
+
+
+def _chosen(
+    client: Client, job_id: str, project: str | None, name: str | None, metric: str | None, mode: Direction | None
+) -> Checkpoint:
+    """The checkpoint of a job that was asked for: by name, by metric, or the only one."""
+    from truss_train_core import checkpoints, jobs
+    from truss_train_core.cli.progress import narrator
+
+    job = client.run(jobs.find(job_id, project=project))
+    if metric and mode:
+        flow = checkpoints.find_best([job], metric, mode.value, requirement=checkpoints.deployable)
+        return client.run(flow, on_event=narrator()).checkpoint
+    there = client.run(checkpoints.list_checkpoints(job))
+    named = [each for each in there if each.checkpoint_id == name] if name else there
+    if len(named) == 1:
+        return named[0]
+    have = ", ".join(each.checkpoint_id for each in there) or "none"
+    if name:
+        raise BadOptions(f"{jobs.describe(job)} has no checkpoint {name!r}; it has {have}.")
+    raise BadOptions(
+        f"It is not said which checkpoint of {jobs.describe(job)} to deploy: it has {have}.",
+        hint="Add --checkpoint NAME, or --metric NAME --mode min|max.",
+    )
+
+
+def _preview(client: Client, wanted: DeployCheckpointsConfig) -> None:
+    from truss_train_core import deployments
+
+    result = client.run(deployments.preview(wanted))
+    output.print_json(json.loads(result.truss_config or "{}"))
+    output.message("Nothing was deployed.")
+
+
+def _deploy(client: Client, wanted: DeployCheckpointsConfig, form: Format, *, wait: bool) -> None:
+    from truss_train_core import deployments
+    from truss_train_core.cli.progress import narrator
+
+    def goes_on() -> list[str]:
+        page = client.remote.model_page(deployment.model_id, deployment.id)
+        return [
+            f"Deployment {deployment.id} of model {deployment.model_id} goes on and may cost money.",
+            f"Look at it: {page}",
+        ]
+
+    deployment = client.run(deployments.deploy(wanted), on_event=narrator())
+    if wait:
+        with interruptible(goes_on):
+            deployment = client.run(deployments.wait_until_serving(deployment), on_event=narrator())
+    url = client.remote.predict_url(deployment.model_id, deployment.id)
+    if form is Format.JSON:
+        output.print_json({"deployment": deployment, "predict_url": url})
+    else:
+        output.stdout().print(url, soft_wrap=True)

@@ -1,0 +1,210 @@
+"""`truss-train run`: the whole story, from a config.py to a model that answers."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from truss_train_core.cli import config_files, options, output
+from truss_train_core.cli.checkpoints import Metric, Mode, check_metric
+from truss_train_core.cli.connection import PATIENTLY, connect
+from truss_train_core.cli.failures import BadOptions, interruptible
+from truss_train_core.cli.output import Format
+from truss_train_core.errors import TrussTrainError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from truss_train_core.api.client import Client
+    from truss_train_core.api.flows import Event
+    from truss_train_core.cli.progress import Listener
+    from truss_train_core.cli.record_file import RecordFile
+    from truss_train_core.runs import RunPlan, RunRecord
+
+
+def run(
+    config: options.Config,
+    metric: Metric = None,
+    mode: Mode = None,
+    max_failures: Annotated[
+        int, typer.Option(metavar="NUMBER", min=0, help="Failed attempts that are followed by another.")
+    ] = 2,
+    max_preemptions: Annotated[
+        int, typer.Option(metavar="NUMBER", min=0, help="The same for attempts whose machines were taken away.")
+    ] = 10,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="How long to wait for each attempt; it goes on.")
+    ] = None,
+    deploy: Annotated[
+        bool, typer.Option("--deploy/--no-deploy", help="Deploy as the file's DeployCheckpointsConfig says.")
+    ] = True,
+    ask: Annotated[
+        str | None, typer.Option("--ask", metavar="JSON|FILE", help="What to ask the deployed model, as a JSON object.")
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the run is noted; .truss-train/runs/PROJECT-KEY.json beside CONFIG if not given.",
+        ),
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="FILE", help="Go on with the run that is noted there.")] = None,
+    remote: options.Remote = options.DEFAULT_REMOTE,
+    form: options.Output = Format.TEXT,
+) -> None:
+    """Train, resume where it breaks off, choose the best checkpoint, deploy it and ask it.
+
+    Killed at any moment, the run goes on with --resume: no job and no deployment is made twice.
+    """
+    from truss_train_core import runs
+    from truss_train_core.pushing import for_team
+    from truss_train_core.waiting import Limits
+
+    check_metric(metric, mode)
+    question = _question(ask)
+    project, directory = config_files.training_project(config)
+    with connect(remote, deadline=PATIENTLY) as client:
+        plan = runs.RunPlan(
+            project=for_team(project, client.remote),
+            source_dir=directory,
+            max_failures=max_failures,
+            max_preemptions=max_preemptions,
+            best=runs.Best(metric=metric, mode=mode.value) if metric and mode else None,
+            deploy=config_files.deployment(config) if deploy else None,
+            question=question,
+            training=Limits(timeout=timeout),
+        )
+        begun, file = _begin(plan, record, resume)
+        final = _carry_out(client, plan, begun, file, form)
+        if form is Format.JSON:
+            output.print_json({"result": final}, indent=None)
+        else:
+            output.stdout().print(_summary(client, final, file))
+
+
+def _question(text: str | None) -> dict[str, Any] | None:
+    """The question: a JSON object, or what stands in a file of that name."""
+    if text is None:
+        return None
+    try:
+        content = text if text.lstrip().startswith("{") else Path(text).read_text("utf-8")
+        question = json.loads(content)
+    except OSError as error:
+        raise BadOptions(f"--ask is neither a JSON object nor a file: {text}: {error.strerror}.") from error
+    except ValueError as error:
+        raise BadOptions(f"--ask is not JSON: {error}.") from error
+    if not isinstance(question, dict):
+        raise BadOptions("--ask is not a JSON object.", hint="""For example: --ask '{"prompt": "Hello"}'""")
+    return question
+
+
+def _begin(plan: RunPlan, record: Path | None, resume: Path | None) -> tuple[RunRecord, RecordFile]:
+    """The record to go on from, and the file to keep it in."""
+    from truss_train_core import runs
+    from truss_train_core.cli.record_file import RecordFile
+
+    name = plan.project.name
+    if resume:
+        begun = RecordFile(resume).read()
+        if begun.project_name != name:
+            raise BadOptions(f"{resume} is of a run of project {begun.project_name!r}, not of {name!r}.")
+        return begun, RecordFile(record or resume)
+    key = runs.run_key(name, uuid.uuid4())
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    file = RecordFile(record or plan.source_dir / ".truss-train" / "runs" / f"{readable}-{key}.json")
+    if file.path.exists():
+        raise BadOptions(f"{file.path} is of another run.", hint=f"To go on with that one: --resume {file.path}")
+    return runs.new_record(plan, key), file
+
+
+def _carry_out(client: Client, plan: RunPlan, begun: RunRecord, file: RecordFile, form: Format) -> RunRecord:
+    """Do the run, keeping its record."""
+    from truss_train_core import runs
+
+    record = begun
+
+    def keep(event: Event) -> None:
+        nonlocal record
+        if isinstance(event, runs.RecordChanged):
+            file.write(event.record)
+            record = event.record
+        listener(event)
+
+    try:
+        with interruptible(lambda: _goes_on(record, file)), _listener(client, plan, form) as listener:
+            return client.run(runs.run(plan, begun), on_event=keep)
+    except TrussTrainError as error:
+        if not record.is_final:
+            error.hint = " ".join(filter(None, (error.hint, f"Go on with the run: {_command(file)}")))
+        raise
+
+
+@contextmanager
+def _listener(client: Client, plan: RunPlan, form: Format) -> Iterator[Listener]:
+    """What shows the run: JSON, a live picture on a terminal, lines elsewhere."""
+    from truss_train_core.cli.progress import json_lines, narrator
+
+    console, replicas = output.stderr(), plan.project.job.compute.node_count > 1
+    if form is Format.JSON:
+        yield json_lines
+    elif console.is_terminal:
+        from truss_train_core.cli.run_view import RunView
+
+        with RunView(console, client, plan.project.name, plan.best, replicas=replicas) as view:
+            yield view
+    else:
+        yield narrator(log=console, replicas=replicas)
+
+
+def _goes_on(record: RunRecord, file: RecordFile) -> list[str]:
+    attempt = record.attempt
+    if record.phase == "training":
+        lines = [f"Job {attempt.job_name} goes on."]
+    elif record.phase == "submitting":
+        lines = [f"Job {attempt.job_name} may have been created; if so, it goes on."]
+    elif record.deployment:
+        lines = [f"Deployment {record.deployment.deployment_id} goes on and may cost money."]
+    else:
+        lines = ["Nothing of the run goes on."]
+    lines.append(f"Go on with the run:  {_command(file)}")
+    if record.phase in ("training", "submitting"):
+        lines.append(f"Stop the job:        truss-train stop --job-id {attempt.job_id or attempt.job_name}")
+    return lines
+
+
+def _command(file: RecordFile) -> str:
+    """The same command again, to go on with the run."""
+    arguments = sys.argv[1:]
+    resume = [] if "--resume" in arguments else ["--resume", str(file.path)]
+    return shlex.join(["truss-train", *arguments, *resume])
+
+
+def _summary(client: Client, record: RunRecord, file: RecordFile) -> Table:
+    """How the run ended, as names and values."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for attempt in record.attempts:
+        origin = f", from {attempt.started_from.name}" if attempt.started_from else ""
+        table.add_row(f"attempt {attempt.number}", f"{attempt.job_name} {attempt.cause or ''}{origin}")
+    if record.choice:
+        table.add_row("checkpoint", f"{record.choice.checkpoint.name}: {record.choice.reason}")
+    if record.deployment:
+        deployed = record.deployment
+        table.add_row("deployment", f"{deployed.deployment_id} of model {deployed.model_id}")
+        table.add_row("address", client.remote.predict_url(deployed.model_id, deployed.deployment_id))
+    if record.answer:
+        table.add_row("answer", record.answer)
+    table.add_row("record", str(file.path))
+    return table
