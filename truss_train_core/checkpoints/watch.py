@@ -7,7 +7,7 @@ from truss_train_core.api.models import TrainingJob
 from truss_train_core.checkpoints.listing import list_checkpoints, step_of
 from truss_train_core.events import CheckpointSeen
 
-INTERVAL = 10.0
+INTERVAL = 5.0
 """Seconds between two listings, at least."""
 
 

@@ -38,7 +38,7 @@ class Pace:
 
 
 CALM = Pace()
-LIVE = Pace(longest=5.0)
+LIVE = Pace(longest=10.0)
 """For someone who looks on."""
 
 
