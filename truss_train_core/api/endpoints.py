@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from truss_train_core.api import models
 from truss_train_core.api.request import Request
@@ -23,6 +24,18 @@ def _project(project_id: str) -> str:
 
 def _job(project_id: str, job_id: str) -> str:
     return f"{_project(project_id)}/jobs/{job_id}"
+
+
+def _deployment(model_id: str, deployment_id: str) -> str:
+    return f"/v1/models/{model_id}/deployments/{deployment_id}"
+
+
+def _environment(model_id: str, name: str) -> str:
+    return f"/v1/models/{model_id}/environments/{quote(name, safe='')}"
+
+
+def _of_team(team_id: str | None, what: str) -> str:
+    return f"/v1/teams/{team_id}/{what}" if team_id else f"/v1/{what}"
 
 
 def _graphql(answer: type[T]) -> Callable[[bytes], T]:
@@ -42,16 +55,27 @@ def list_projects() -> Request[models.ProjectsAnswer]:
 
 def upsert_project(body: Mapping[str, Any], team_id: str | None = None) -> Request[models.ProjectAnswer]:
     """The project of this name, made if there is none. `body` holds `name` and perhaps `team_name`."""
-    path = f"/v1/teams/{team_id}/training_projects" if team_id else "/v1/training_projects"
     return Request(
-        "POST", path, models.ProjectAnswer.model_validate_json, f"project {body.get('name')!r}",
-        body={"training_project": body},
+        "POST", _of_team(team_id, "training_projects"), models.ProjectAnswer.model_validate_json,
+        f"project {body.get('name')!r}", body={"training_project": body},
     )  # fmt: skip
+
+
+def get_project(project_id: str) -> Request[models.ProjectAnswer]:
+    return Request("GET", _project(project_id), models.ProjectAnswer.model_validate_json, f"project {project_id}")
 
 
 def delete_project(project_id: str) -> Request[bytes]:
     """Delete a project, its jobs and its cache."""
     return Request("DELETE", _project(project_id), bytes, f"project {project_id}")
+
+
+def cache_summary(project_id: str) -> Request[models.CacheSummary]:
+    """The files in a project's cache, as its newest job left them."""
+    return Request(
+        "GET", f"{_project(project_id)}/cache/summary", models.CacheSummary.model_validate_json,
+        f"cache of project {project_id}",
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- jobs
@@ -103,6 +127,28 @@ def active_jobs(project_id: str | None = None) -> Request[models.JobsAnswer]:
     return replace(search_jobs(search), shared=True)
 
 
+def update_job(
+    project_id: str, job_id: str, *, priority: int | None = None, availability_model: str | None = None
+) -> Request[models.JobAnswer]:
+    """Change what the queue goes by, while a job is pending. None leaves a field as it is.
+
+    The OpenAPI lists `priority` alone; `availability_model` ("dedicated", "spot") is seen on the wire.
+    """
+    changes = {"priority": priority, "availability_model": availability_model}
+    return Request(
+        "PATCH", _job(project_id, job_id), models.JobAnswer.model_validate_json, f"job {job_id}",
+        body={name: value for name, value in changes.items() if value is not None},
+    )  # fmt: skip
+
+
+def recreate_job(project_id: str, job_id: str) -> Request[models.JobAnswer]:
+    """Create a job of the same definition and archives. It is as little repeatable as `create_job`."""
+    return Request(
+        "POST", f"{_job(project_id, job_id)}/recreate", models.JobAnswer.model_validate_json,
+        f"new job like {job_id}", body={}, repeatable=False,
+    )  # fmt: skip
+
+
 def stop_job(project_id: str, job_id: str) -> Request[models.JobAnswer]:
     """Stop a job; stopping a stopped one again changes nothing."""
     return Request(
@@ -117,6 +163,14 @@ def stop_job(project_id: str, job_id: str) -> Request[models.JobAnswer]:
 def delete_job(project_id: str, job_id: str) -> Request[bytes]:
     """Stop and delete a job, and those of its checkpoints that are not deployed."""
     return Request("DELETE", _job(project_id, job_id), bytes, f"job {job_id}")
+
+
+def download_job(project_id: str, job_id: str) -> Request[models.DownloadAnswer]:
+    """Presigned addresses of the archives that a job was made from."""
+    return Request(
+        "GET", f"{_job(project_id, job_id)}/download", models.DownloadAnswer.model_validate_json,
+        f"archives of job {job_id}",
+    )  # fmt: skip
 
 
 def job_logs(
@@ -188,6 +242,68 @@ def download(url: str, about: str) -> Request[bytes]:
     return Request("GET", url, bytes, about, to="url")
 
 
+# ---------------------------------------------------------------- capacity and the queue
+
+
+def get_capacity() -> Request[models.CapacityAnswer]:
+    """GPUs by type: how many there are for the organization and its teams, and how many are in use."""
+    return Request("GET", "/v1/training/capacity", models.CapacityAnswer.model_validate_json, "training capacity")
+
+
+def set_team_capacity(team_id: str, gpu_type: str, max_gpus: int) -> Request[models.TeamCapacityAnswer]:
+    """Set how many GPUs of a type a team may use at once. For admins of the organization."""
+    return Request(
+        "PATCH", "/v1/training/capacity", models.TeamCapacityAnswer.model_validate_json,
+        f"{gpu_type} capacity of team {team_id}",
+        body={"team_id": team_id, "gpu_type": gpu_type, "max_gpus": max_gpus},
+    )  # fmt: skip
+
+
+def queue_context(job_id: str) -> Request[models.QueueContext]:
+    """Why a job waits, or waited. For admins of the organization."""
+    return Request(
+        "GET", f"/v1/training/jobs/{job_id}/queue_context", models.QueueContext.model_validate_json,
+        f"queue of job {job_id}",
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- interactive sessions
+
+
+def auth_codes(project_id: str, job_id: str) -> Request[models.AuthCodesAnswer]:
+    """How to sign in to the interactive sessions of a job; empty until they are there."""
+    return Request(
+        "GET", f"{_job(project_id, job_id)}/auth_codes", models.AuthCodesAnswer.model_validate_json,
+        f"auth codes of job {job_id}",
+    )  # fmt: skip
+
+
+def update_interactive_session(
+    project_id: str, job_id: str, session_id: str, *, timeout_minutes: int | None = None, trigger: str | None = None
+) -> Request[models.InteractiveSessionAnswer]:
+    """Change a session. None leaves a field as it is.
+
+    `timeout_minutes` are added to what is left, -1 for ten years (OpenAPI); a call that adds them is not repeatable.
+    `trigger` is "on_startup", "on_failure" or "on_demand".
+    """
+    changes = {"timeout_minutes": timeout_minutes, "trigger": trigger}
+    return Request(
+        "PATCH", f"{_job(project_id, job_id)}/interactive_sessions/{session_id}",
+        models.InteractiveSessionAnswer.model_validate_json, f"interactive session {session_id} of job {job_id}",
+        body={name: value for name, value in changes.items() if value is not None},
+        repeatable=timeout_minutes is None,
+    )  # fmt: skip
+
+
+def sign_ssh_key(project_id: str, job_id: str, public_key: str, replica_id: str) -> Request[models.SSHCertificate]:
+    """A short-lived certificate with which the owner of a key may log in to a replica ("0") of a job."""
+    return Request(
+        "POST", f"{_job(project_id, job_id)}/ssh/sign", models.SSHCertificate.model_validate_json,
+        f"SSH certificate for replica {replica_id} of job {job_id}",
+        body={"public_key": public_key, "replica_id": replica_id},
+    )  # fmt: skip
+
+
 # ---------------------------------------------------------------- models and deployments
 
 _INSTANCES = """query Instances { listedInstances: listed_instances { id name millicpuLimit: millicpu_limit
@@ -223,8 +339,17 @@ def deploy_checkpoints(
     )  # fmt: skip
 
 
-def list_models() -> Request[models.ModelsAnswer]:
-    return Request("GET", "/v1/models", models.ModelsAnswer.model_validate_json, "models")
+def list_models(team_id: str | None = None) -> Request[models.ModelsAnswer]:
+    return Request("GET", _of_team(team_id, "models"), models.ModelsAnswer.model_validate_json, "models")
+
+
+def get_model(model_id: str) -> Request[models.Model]:
+    return Request("GET", f"/v1/models/{model_id}", models.Model.model_validate_json, f"model {model_id}")
+
+
+def delete_model(model_id: str) -> Request[bytes]:
+    """Delete a model with its deployments."""
+    return Request("DELETE", f"/v1/models/{model_id}", bytes, f"model {model_id}")
 
 
 def list_deployments(model_id: str) -> Request[models.DeploymentsAnswer]:
@@ -235,8 +360,9 @@ def list_deployments(model_id: str) -> Request[models.DeploymentsAnswer]:
 
 
 def get_deployment(model_id: str, deployment_id: str) -> Request[models.Deployment]:
+    """A deployment. "production" and "development" are ids too, here and below (OpenAPI)."""
     return Request(
-        "GET", f"/v1/models/{model_id}/deployments/{deployment_id}", models.Deployment.model_validate_json,
+        "GET", _deployment(model_id, deployment_id), models.Deployment.model_validate_json,
         f"deployment {deployment_id} of model {model_id}",
     )  # fmt: skip
 
@@ -244,27 +370,75 @@ def get_deployment(model_id: str, deployment_id: str) -> Request[models.Deployme
 def get_deployment_config(model_id: str, deployment_id: str) -> Request[models.DeploymentConfigAnswer]:
     """The configuration a deployment was made from, parsed."""
     return Request(
-        "GET", f"/v1/models/{model_id}/deployments/{deployment_id}/config",
+        "GET", f"{_deployment(model_id, deployment_id)}/config",
         models.DeploymentConfigAnswer.model_validate_json, f"configuration of deployment {deployment_id}",
         query={"output_format": "both"},
+    )  # fmt: skip
+
+
+def activate_deployment(model_id: str, deployment_id: str) -> Request[bytes]:
+    """Serve again what was deactivated."""
+    return Request(
+        "POST", f"{_deployment(model_id, deployment_id)}/activate", bytes,
+        f"deployment {deployment_id} of model {model_id}", body={},
     )  # fmt: skip
 
 
 def deactivate_deployment(model_id: str, deployment_id: str) -> Request[bytes]:
     """Stop serving; the deployment can be activated again. Once inactive, it costs nothing."""
     return Request(
-        "POST", f"/v1/models/{model_id}/deployments/{deployment_id}/deactivate", bytes,
+        "POST", f"{_deployment(model_id, deployment_id)}/deactivate", bytes,
         f"deployment {deployment_id} of model {model_id}", body={},
     )  # fmt: skip
 
 
-def deployment_logs(
-    model_id: str, deployment_id: str, *, limit: int | None = None, direction: str | None = None
-) -> Request[models.LogsAnswer]:
-    """The newest lines of a deployment's log."""
+def retry_deployment(model_id: str, deployment_id: str) -> Request[models.RetryAnswer]:
+    """Build and deploy again what failed."""
     return Request(
-        "GET", f"/v1/models/{model_id}/deployments/{deployment_id}/logs", models.LogsAnswer.model_validate_json,
-        f"logs of deployment {deployment_id}", query={"limit": limit, "direction": direction},
+        "POST", f"{_deployment(model_id, deployment_id)}/retry", models.RetryAnswer.model_validate_json,
+        f"deployment {deployment_id} of model {model_id}", body={},
+    )  # fmt: skip
+
+
+def delete_deployment(model_id: str, deployment_id: str) -> Request[bytes]:
+    """Delete a deployment; it must not be one that an environment needs."""
+    return Request(
+        "DELETE", _deployment(model_id, deployment_id), bytes, f"deployment {deployment_id} of model {model_id}"
+    )  # fmt: skip
+
+
+def promote_to_production(
+    model_id: str, deployment_id: str, *, scale_down_previous: bool = True
+) -> Request[models.Deployment]:
+    """Let a deployment answer in production. Not repeatable: a promotion may deploy anew (OpenAPI)."""
+    return Request(
+        "POST", f"{_deployment(model_id, deployment_id)}/promote", models.Deployment.model_validate_json,
+        f"promotion of deployment {deployment_id} of model {model_id} to production",
+        body={"scale_down_previous_production": scale_down_previous}, repeatable=False,
+    )  # fmt: skip
+
+
+def deployment_logs(
+    model_id: str,
+    deployment_id: str,
+    *,
+    start_epoch_millis: int | None = None,
+    end_epoch_millis: int | None = None,
+    direction: str | None = None,
+    limit: int | None = None,
+    min_level: str | None = None,
+) -> Request[models.LogsAnswer]:
+    """A window of a deployment's log, as `job_logs`. What failed long ago logged before the default window."""
+    query: dict[str, str | int | None] = {
+        "start_epoch_millis": start_epoch_millis,
+        "end_epoch_millis": end_epoch_millis,
+        "direction": direction,
+        "limit": limit,
+        "min_level": min_level,
+    }
+    return Request(
+        "GET", f"{_deployment(model_id, deployment_id)}/logs", models.LogsAnswer.model_validate_json,
+        f"logs of deployment {deployment_id}", query=query,
     )  # fmt: skip
 
 
@@ -276,17 +450,105 @@ def predict(model_id: str, deployment_id: str, body: Mapping[str, Any], path: st
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------- secrets
+# ---------------------------------------------------------------- environments
+
+
+def list_environments(model_id: str) -> Request[models.EnvironmentsAnswer]:
+    """The environments of a model; each has "production"."""
+    return Request(
+        "GET", f"/v1/models/{model_id}/environments", models.EnvironmentsAnswer.model_validate_json,
+        f"environments of model {model_id}",
+    )  # fmt: skip
+
+
+def get_environment(model_id: str, name: str) -> Request[models.Environment]:
+    return Request(
+        "GET", _environment(model_id, name), models.Environment.model_validate_json,
+        f"environment {name!r} of model {model_id}",
+    )  # fmt: skip
+
+
+def create_environment(model_id: str, name: str) -> Request[models.Environment]:
+    """Create an environment with default settings; one of this name must not exist."""
+    return Request(
+        "POST", f"/v1/models/{model_id}/environments", models.Environment.model_validate_json,
+        f"new environment {name!r} of model {model_id}", body={"name": name},
+    )  # fmt: skip
+
+
+def delete_environment(model_id: str, name: str) -> Request[bytes]:
+    """Delete an environment; the deployment that answered there is scaled to zero (OpenAPI)."""
+    return Request("DELETE", _environment(model_id, name), bytes, f"environment {name!r} of model {model_id}")
+
+
+def activate_environment(model_id: str, name: str) -> Request[bytes]:
+    """Serve again what answers in an environment."""
+    return Request(
+        "POST", f"{_environment(model_id, name)}/activate", bytes, f"environment {name!r} of model {model_id}", body={}
+    )  # fmt: skip
+
+
+def deactivate_environment(model_id: str, name: str) -> Request[bytes]:
+    """Stop serving what answers in an environment."""
+    return Request(
+        "POST", f"{_environment(model_id, name)}/deactivate", bytes, f"environment {name!r} of model {model_id}",
+        body={},
+    )  # fmt: skip
+
+
+def promote_to_environment(
+    model_id: str, name: str, deployment_id: str, *, scale_down_previous: bool = True
+) -> Request[models.Deployment]:
+    """Let a deployment answer in an environment. Not repeatable: a promotion may deploy anew (OpenAPI)."""
+    return Request(
+        "POST", f"{_environment(model_id, name)}/promote", models.Deployment.model_validate_json,
+        f"promotion of deployment {deployment_id} of model {model_id} to {name!r}",
+        body={"deployment_id": deployment_id, "scale_down_previous_deployment": scale_down_previous},
+        repeatable=False,
+    )  # fmt: skip
+
+
+def cancel_promotion(model_id: str, name: str) -> Request[models.CancelPromotionAnswer]:
+    """End a promotion that is in progress; what answered before goes on."""
+    return Request(
+        "POST", f"{_environment(model_id, name)}/cancel_promotion", models.CancelPromotionAnswer.model_validate_json,
+        f"promotion to {name!r} of model {model_id}", body={},
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- account: user, teams, instance types, secrets
+
+
+def get_user() -> Request[models.UserInfo]:
+    """Whose key it is."""
+    return Request("GET", "/v1/users/me", models.UserInfo.model_validate_json, "user")
+
+
+def list_teams(name: str | None = None) -> Request[models.TeamsAnswer]:
+    """All teams that the key can see, or the one of this name."""
+    return Request("GET", "/v1/teams", models.TeamsAnswer.model_validate_json, "teams", query={"name": name})
+
+
+def get_team(team_id: str) -> Request[models.Team]:
+    return Request("GET", f"/v1/teams/{team_id}", models.Team.model_validate_json, f"team {team_id}")
+
+
+def list_instance_types() -> Request[models.InstanceTypesAnswer]:
+    return Request("GET", "/v1/instance_types", models.InstanceTypesAnswer.model_validate_json, "instance types")
 
 
 def list_secrets(team_id: str | None = None) -> Request[models.SecretsAnswer]:
-    """Names of the workspace's secrets, never their values."""
-    path = f"/v1/teams/{team_id}/secrets" if team_id else "/v1/secrets"
-    return Request("GET", path, models.SecretsAnswer.model_validate_json, "secrets")
+    """Names of a team's secrets, never their values."""
+    return Request("GET", _of_team(team_id, "secrets"), models.SecretsAnswer.model_validate_json, "secrets")
 
 
-def upsert_secret(secret: models.UpsertSecret) -> Request[models.Secret]:
+def upsert_secret(secret: models.UpsertSecret, team_id: str | None = None) -> Request[models.Secret]:
     return Request(
-        "POST", "/v1/secrets", models.Secret.model_validate_json, f"secret {secret.name!r}",
+        "POST", _of_team(team_id, "secrets"), models.Secret.model_validate_json, f"secret {secret.name!r}",
         body=secret.model_dump(mode="json"),
     )  # fmt: skip
+
+
+def delete_secret(name: str, team_id: str | None = None) -> Request[bytes]:
+    path = _of_team(team_id, f"secrets/{quote(name, safe='')}")
+    return Request("DELETE", path, bytes, f"secret {name!r}")

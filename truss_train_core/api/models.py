@@ -194,7 +194,167 @@ class UploadCredentials(Wire):
 
 
 class DownloadAnswer(Wire):
-    artifact_presigned_urls: list[str]
+    """Presigned addresses of the archives that a job was made from: as good as keys."""
+
+    artifact_presigned_urls: list[str] = Field(repr=False)
+
+
+class CachedFile(Wire):
+    """A file in a project's cache. `path` is relative to the cache; `modified` is a time as text."""
+
+    path: str
+    size_bytes: int
+    modified: str
+    file_type: str
+    permissions: str
+
+
+class CacheSummary(Wire):
+    timestamp: str
+    project_id: str
+    file_summaries: list[CachedFile]
+
+
+# ---------------------------------------------------------------- capacity and the queue
+
+
+class GpuCapacity(Wire):
+    """GPUs of one type. Jobs below `baseline` are expected to start at once; spot jobs may exceed `limit` (OpenAPI)."""
+
+    gpu_type: str
+    baseline: int
+    limit: int
+    usage_count: int
+    dedicated_usage_count: int = 0
+    spot_usage_count: int = 0
+
+
+class TeamGpuCapacity(GpuCapacity):
+    """What one team may use of a type."""
+
+    team_id: str
+    team_name: str
+
+
+class CapacityAnswer(Wire):
+    gpu_capacities: list[GpuCapacity]
+    team_gpu_capacities: list[TeamGpuCapacity] = []
+
+
+class TeamCapacityAnswer(Wire):
+    team_gpu_capacity: TeamGpuCapacity
+
+
+class CapacityLimit(Wire):
+    """A limit as it stands now; it may have been changed since the job was submitted, at `last_modified`."""
+
+    gpu_type: str
+    max_gpus: int
+    last_modified: datetime
+    min_gpus: int | None = None
+
+
+class ActiveJob(Wire):
+    """A job that held capacity when another was submitted."""
+
+    training_job_id: str
+    training_job_name: str | None = None
+    instance_type_name: str
+    total_gpus: int
+    workload_plane_name: str
+    status_at_submit: str
+    status_set_at: datetime
+
+
+class PendingJob(Wire):
+    """A job that was ahead in the queue when another was submitted."""
+
+    training_job_id: str
+    training_job_name: str | None = None
+    instance_type_name: str
+    requested_gpus: int
+    priority: int
+    submitted_at: datetime
+
+
+class QueueEvent(Wire):
+    """A status that a job took on."""
+
+    training_job_id: str
+    training_job_name: str | None = None
+    status: str
+    created: datetime
+    event_message: str | None = None
+    exit_code: int | None = None
+
+
+class QueueContext(Wire):
+    """Why a job waited: who held the capacity of its type when it was submitted, and what became of them.
+
+    `events` run from `submitted_at` to `events_window_end`, which is `released_at`, or now while the job waits.
+    """
+
+    target_job_id: str
+    target_job_name: str | None = None
+    gpu_type: str
+    requested_gpus: int
+    submitted_at: datetime
+    released_at: datetime | None = None
+    pending_seconds: int | None = None
+    org_capacity: CapacityLimit | None = None
+    team_capacity: CapacityLimit | None = None
+    active_at_submit: list[ActiveJob]
+    pending_ahead_at_submit: list[PendingJob]
+    events: list[QueueEvent]
+    events_window_end: datetime
+
+
+# ---------------------------------------------------------------- interactive sessions
+
+
+class AuthCode(Wire):
+    """How to sign in to the interactive session of one replica."""
+
+    session_id: str
+    replica_id: str
+    auth_code: str = Field(repr=False)
+    auth_url: str
+    tunnel_name: str | None = None
+    generated_at: datetime | None = None
+    expires_at: datetime | None = None
+    working_directory: str | None = None
+
+
+class AuthCodesAnswer(Wire):
+    """A code for each replica that has a session; none where there is no session, or none yet."""
+
+    auth_codes: list[AuthCode]
+
+
+class InteractiveSession(Wire):
+    id: str
+    trigger: str
+    timeout_minutes: int
+    session_provider: str
+    auth_provider: str
+    pod_name: str
+    expires_at: datetime | None = None
+
+
+class InteractiveSessionAnswer(Wire):
+    """The session after a change; `message` says what was changed."""
+
+    interactive_session: InteractiveSession
+    message: str
+
+
+class SSHCertificate(Wire):
+    """A certificate for one replica of a job, and the token with which the proxy lets it pass."""
+
+    ssh_certificate: str = Field(repr=False)
+    jwt: str = Field(repr=False)
+    proxy_address: str
+    ssh_cert_expires_at: datetime
 
 
 # ---------------------------------------------------------------- logs and metrics
@@ -334,6 +494,48 @@ class DeploymentsAnswer(Wire):
     deployments: list[Deployment]
 
 
+class RetryAnswer(Wire):
+    """`reason` says why there was nothing to retry."""
+
+    retried: bool
+    deployment: Deployment
+    reason: str | None = None
+
+
+class Promotion(Wire):
+    """A promotion in progress; `status` is e.g. "RELEASING", "RAMPING_UP", "FAILED"."""
+
+    status: str
+    percent_traffic_to_new_version: int = 0
+    error_message: str | None = None
+
+
+class Environment(Wire):
+    """A stable name of a model, such as "production", and what answers there.
+
+    `candidate_deployment` and `in_progress_promotion` are None unless a deployment is being promoted.
+    """
+
+    name: str
+    model_id: str
+    created_at: datetime
+    current_deployment: Deployment | None = None
+    candidate_deployment: Deployment | None = None
+    in_progress_promotion: Promotion | None = None
+    instance_type: InstanceType | None = None
+
+
+class EnvironmentsAnswer(Wire):
+    environments: list[Environment]
+
+
+class CancelPromotionAnswer(Wire):
+    """`status` is "CANCELED", or "RAMPING_DOWN" while traffic goes back."""
+
+    status: str
+    message: str
+
+
 class DeploymentConfigAnswer(Wire):
     """The truss configuration a deployment was made from: parsed, and as text."""
 
@@ -341,8 +543,31 @@ class DeploymentConfigAnswer(Wire):
     raw_config: str | None = None
 
 
+# ---------------------------------------------------------------- account: instance types, teams, secrets
+
+
 class InstanceTypesAnswer(Wire):
     instance_types: list[InstanceType]
+
+
+class UserInfo(Wire):
+    """Whose key it is."""
+
+    user_id: str
+    email: str | None = None
+    name: str | None = None
+    workspace_name: str | None = None
+
+
+class Team(Wire):
+    id: str
+    name: str
+    default: bool
+    created_at: datetime
+
+
+class TeamsAnswer(Wire):
+    teams: list[Team]
 
 
 class Secret(Wire):

@@ -21,6 +21,7 @@ from truss_train_core.local.server.instances import catalogue
 from truss_train_core.local.server.problems import Problem, from_validation, invalid
 from truss_train_core.local.server.templates import TemplateRequest, create_from_template
 
+_CREATE = "create_model_version_from_inference_template"
 _WORD = re.compile(
     r"""\s+ | , | \#[^\n]*  # mean nothing
     | (?P<text>"(?:\\.|[^"\\])*") | (?P<name>[_A-Za-z$@][_A-Za-z0-9]*) | (?P<mark>.)""",
@@ -101,7 +102,7 @@ def _skip_arguments(words: Iterator[str]) -> None:
 
 
 def _resolve(call: Call, field: Field, variables: Mapping[str, Any], extensions: Mapping[str, Any]) -> Any:
-    if field.name == "create_model_version_from_inference_template":
+    if field.name == _CREATE:
         return _seen_through(field, _create(call, variables, extensions))
     read = _READS.get(field.name)
     if read is None:
@@ -155,3 +156,5 @@ def _create(call: Call, variables: Mapping[str, Any], extensions: Mapping[str, A
 
 
 _READS: dict[str, Callable[[Call], Any]] = {"teams": _teams, "listed_instances": _instances}
+SERVED = (*_READS, _CREATE)
+"""The fields that are answered."""
