@@ -67,7 +67,7 @@ def shown(line: Line) -> Text:
     from rich.text import Text
 
     time = datetime.now().strftime("%H:%M:%S")
-    return Text.assemble((f"{time}  ", "dim"), (line.sign, line.style), " ", line.text)
+    return Text.assemble((f"{time}  ", "dim"), (line.sign, line.style), " ", (line.text, "bold"))
 
 
 _STEP = ("•", "cyan")
@@ -90,11 +90,11 @@ def sentence(event: Event) -> Line | None:
         case events.TwinStopped(job_id=job_id, job_name=name, stays=stays):
             return Line(*_HEED, f"{_named(name, job_id)} was a twin of {stays} and was stopped")
         case events.JobStatusChanged(job_id=job_id, job_name=name, status=status, message=message):
-            return Line(*_sign(status), f"{_named(name, job_id)} is {output.plain_status(status)}{_cause(message)}")
+            return Line(*_sign(status), f"{_named(name, job_id)} is {output.plain_status(status)}{because(message)}")
         case events.CheckpointSeen(checkpoint=name, size_bytes=count, complete=complete):
             return Line(*_DONE, f"{name} is complete, {output.size(count)}") if complete else None
         case events.AttemptEnded(number=number, cause=cause, message=message):
-            return Line(*_sign(cause), f"attempt {number} {cause}{_cause(message)}")
+            return Line(*_sign(cause), f"attempt {number} {cause}{because(message)}")
         case events.Resuming(attempt=number, checkpoint=origin, reason=reason):
             return Line(*_AGAIN, f"attempt {number} goes on from {origin or 'the start'}: {reason}")
         case events.CheckpointChosen(checkpoint=name, reason=reason):
@@ -123,7 +123,8 @@ def _sign(status: str) -> tuple[str, str]:
     return _BAD if status.endswith("failed") or status in ("stopped", "unhealthy") else _STEP
 
 
-def _cause(message: str | None) -> str:
+def because(message: str | None) -> str:
+    """The first line of a message, to be put behind a status; nothing where there is none."""
     lines = (message or "").strip().splitlines()
     return f": {lines[0]}" if lines else ""
 

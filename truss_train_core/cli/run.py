@@ -65,13 +65,14 @@ def run(
 
     Killed at any moment, the run goes on with --resume: no job and no deployment is made twice.
     """
-    from truss_train_core import runs
+    from truss_train_core import package, runs
     from truss_train_core.pushing import for_team
     from truss_train_core.waiting import Limits
 
     check_metric(metric, mode)
     question = _question(ask)
     project, directory = config_files.training_project(config)
+    config_files.report(package.prepare(directory, project.job.workspace))
     with connect(remote, deadline=PATIENTLY) as client:
         plan = runs.RunPlan(
             project=for_team(project, client.remote),
@@ -119,11 +120,20 @@ def _begin(plan: RunPlan, record: Path | None, resume: Path | None) -> tuple[Run
             raise BadOptions(f"{resume} is of a run of project {begun.project_name!r}, not of {name!r}.")
         return begun, RecordFile(record or resume)
     key = runs.run_key(name, uuid.uuid4())
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
-    file = RecordFile(record or plan.source_dir / ".truss-train" / "runs" / f"{readable}-{key}.json")
+    file = RecordFile(
+        record or _default_folder(plan.source_dir) / f"{re.sub('[^A-Za-z0-9._-]+', '-', name)}-{key}.json"
+    )
     if file.path.exists():
         raise BadOptions(f"{file.path} is of another run.", hint=f"To go on with that one: --resume {file.path}")
     return runs.new_record(plan, key), file
+
+
+def _default_folder(source_dir: Path) -> Path:
+    """Where records are kept, out of the way of git."""
+    folder = source_dir / ".truss-train"
+    folder.mkdir(exist_ok=True)
+    (folder / ".gitignore").write_text("*\n")
+    return folder / "runs"
 
 
 def _carry_out(client: Client, plan: RunPlan, begun: RunRecord, file: RecordFile, form: Format) -> RunRecord:

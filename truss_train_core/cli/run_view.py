@@ -35,7 +35,7 @@ from truss_train_core.cli import output
 from truss_train_core.cli.checkpoints import metric_columns
 from truss_train_core.cli.gauge import Gauge
 from truss_train_core.cli.logs import print_log
-from truss_train_core.cli.progress import sentence, shown
+from truss_train_core.cli.progress import because, sentence, shown
 from truss_train_core.errors import NoUsableCheckpoint
 
 if TYPE_CHECKING:
@@ -100,9 +100,11 @@ class Board:
             case events.AttemptStarted(number=number, job_name=name, started_from=origin):
                 self.activity = "submitting"
                 self.attempts.append(Attempt(number, name, origin, self.clock()))
-            case events.JobStatusChanged(job_name=name, status=status):
+            case events.JobStatusChanged(job_name=name, status=status, message=message):
                 self._attempt_of(name).status = output.plain_status(status)
-                self.activity = "training" if status.endswith("_RUNNING") else output.plain_status(status)
+                self.activity = (
+                    "training" if status.endswith("_RUNNING") else output.plain_status(status) + because(message)
+                )
             case events.CheckpointSeen(job_id=job_id, checkpoint=name, size_bytes=count, complete=complete):
                 row = self._row(job_id, name)
                 row.size_bytes, row.complete = count, complete
@@ -221,6 +223,8 @@ class RunView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+        if error is None and self._board.rows:
+            self._console.print("", checkpoints_table(self._board, _MOST_ROWS), "", sep="\n")
 
     def _measured(self, found: Iterable[checkpoints.Candidate]) -> None:
         with self._board_lock:
