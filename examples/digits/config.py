@@ -11,7 +11,12 @@ training_project = definitions.TrainingProject(
         compute=definitions.Compute(cpu_count=1, memory="2Gi", availability_model="spot"),
         runtime=definitions.Runtime(
             start_commands=["python train.py"],
-            environment_variables={"EPOCHS": "30", "HIDDEN": "2048", "LEARNING_RATE": "0.02"},
+            environment_variables={
+                "EPOCHS": "40",
+                "HIDDEN": "2048",
+                "LEARNING_RATE": "0.02",
+                "OMP_NUM_THREADS": "1",  # as many as cpu_count
+            },
             checkpointing_config=definitions.CheckpointingConfig(enabled=True),
         ),
     ),
