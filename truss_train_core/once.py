@@ -69,18 +69,19 @@ def create_once(
     if existing:
         return Once(existing, created=False)
     prepared = yield from prepare()
-    for attempt in range(1, CREATES + 1):
+    creates = 0
+    while True:
+        creates += 1
         try:
             ours = yield from create(prepared)
         except MAYBE_CREATED:
             found = yield from _look_again(look)
             if found:
                 return Once(found, created=True)
-            if attempt == CREATES:
+            if creates == CREATES:
                 raise
         else:
             return (yield from _oldest(ours, look, drop))
-    raise AssertionError("unreachable")
 
 
 def _look_again(look: Callable[[], Flow[T | None]]) -> Flow[T | None]:

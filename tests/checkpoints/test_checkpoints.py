@@ -11,8 +11,9 @@ from world import CheckpointScript, Fault, Job, JobScript, Line, World, away, hf
 from truss_train_core import checkpoints, jobs
 from truss_train_core.api.models import TrainingJob
 from truss_train_core.checkpoints import listing
-from truss_train_core.errors import NotFound, NoUsableCheckpoint, Unreachable
+from truss_train_core.errors import NotFound, NoUsableCheckpoint, Unreachable, WaitTimeout
 from truss_train_core.events import CheckpointChosen, CheckpointSeen, Notice
+from truss_train_core.waiting import Limits
 
 HISTORY = {10: {"loss": 3.0, "eval_loss": 2.0}, 20: {"eval_loss": 1.0}, 30: {"eval_loss": 1.5}}
 
@@ -330,5 +331,28 @@ def test_checkpoints_are_told_of_when_they_appear_and_when_they_are_complete(wor
     job = as_model(world, world.add_job(script=JobScript([(0, "RUNNING"), (100, "COMPLETED")], checkpoints=scripts)))
     world.run(jobs.wait(job, companions=[checkpoints.CheckpointWatch()]))
     told = [(event.step, event.complete) for event in world.heard(CheckpointSeen)]
-    assert told == [(10, False), (20, False), (10, True), (30, False), (20, True), (30, True)]
-    assert world.called("/checkpoints$") <= 12
+    for step in (10, 20, 30):
+        assert [complete for of, complete in told if of == step] == [False, True]
+    assert world.called("/checkpoints$") <= 25
+
+
+# ---------------------------------------------------------------- waiting for one
+
+
+def test_a_checkpoint_that_is_waited_for_is_the_earliest_complete_one_of_that_step(world: World) -> None:
+    job = world.add_job(script=JobScript([(0, "RUNNING"), (90, "COMPLETED")], checkpoints=three()))
+    found = world.run(checkpoints.wait_for(as_model(world, job), step=15))
+    assert found.checkpoint_id == "checkpoint-20"
+
+
+def test_a_job_that_ends_without_the_checkpoint_ends_the_wait(world: World) -> None:
+    job = world.add_job(script=JobScript([(0, "RUNNING"), (90, "COMPLETED")], checkpoints=three()))
+    with pytest.raises(NoUsableCheckpoint, match="without a complete checkpoint of step 99"):
+        world.run(checkpoints.wait_for(as_model(world, job), step=99))
+
+
+def test_a_wait_for_a_checkpoint_has_a_limit_and_the_job_goes_on(world: World) -> None:
+    job = world.add_job(script=JobScript([(0, "RUNNING")]))
+    with pytest.raises(WaitTimeout, match="may cost money"):
+        world.run(checkpoints.wait_for(as_model(world, job), limits=Limits(timeout=60)))
+    assert not as_model(world, job).is_terminal

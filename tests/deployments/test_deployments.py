@@ -105,12 +105,12 @@ def test_a_lookup_that_fails_creates_nothing(world: World) -> None:
 
 def test_an_older_twin_of_another_process_stays_and_ours_is_deactivated(world: World) -> None:
     request = deployments.template_request(config(), "i-cpu")
-    world.listener = lambda event: isinstance(event, DeploymentCreated) and backdated_twin()
 
     def backdated_twin() -> None:
-        world.listener = lambda event: None
+        world.after_create = lambda: None
         world.add_deployment(request).created -= 5
 
+    world.after_create = backdated_twin
     assert deploy(world).id == "d2"
     assert [each.id for each in world.live_deployments()] == ["d2"]
     assert "was deactivated: d2" in world.heard(Notice)[0].text

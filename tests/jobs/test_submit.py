@@ -8,7 +8,6 @@ import pytest
 from world import Fault, Killed, World, away, broken, garbled
 
 from truss_train_core import jobs
-from truss_train_core.api.flows import Event
 from truss_train_core.definitions import Image, TrainingJob, TrainingProject
 from truss_train_core.errors import AnswerLost, Rejected, ServerError, Unreachable
 from truss_train_core.events import JobAdopted, JobSubmitted, TwinStopped
@@ -68,6 +67,7 @@ def test_a_create_whose_answer_was_lost_is_found_again(world: World, answer: str
     world.faults, world.late = [Fault(CREATE, answer)], late
     assert submit_once(world).job.id == "j1"
     assert len(world.jobs) == 1
+    assert [event.job_id for event in world.heard(JobSubmitted)] == ["j1"]
 
 
 @pytest.mark.parametrize("error", [broken(), AnswerLost("gone"), garbled()])
@@ -120,21 +120,23 @@ def test_of_two_holders_of_a_key_the_older_job_stays_and_ours_is_stopped(world: 
     assert done.job.id == "j1"
     assert not done.created
     assert running(world) == ["j1"]
-    assert {event.stays for event in world.heard(TwinStopped)} == {"j1"}
+    assert [(event.job_id, event.stays) for event in world.heard(TwinStopped)] == [("j2", "j1")]
 
 
 def test_ours_stays_where_it_is_the_older_one_and_the_newer_twin_is_stopped(world: World) -> None:
     """Another process creates the job right after us, before we have looked again."""
 
-    def create_a_twin(event: Event) -> None:
-        if isinstance(event, JobSubmitted):
-            world.add_job("p1", {"name": NAME})
+    def create_a_twin() -> None:
+        world.after_create = lambda: None
+        world.time += 1
+        world.add_job("p1", {"name": NAME})
 
-    world.listener = create_a_twin
+    world.after_create = create_a_twin
     done = submit_once(world)
     assert done.job.id == "j1"
     assert done.created
     assert running(world) == ["j1"]
+    assert [(event.job_id, event.stays) for event in world.heard(TwinStopped)] == [("j2", "j1")]
 
 
 def test_an_orphaned_twin_of_a_dead_process_is_stopped_by_whoever_looks_next(world: World) -> None:

@@ -241,3 +241,15 @@ def test_a_deleted_job_cannot_be_stopped(world: World) -> None:
     world.jobs[0].deleted = True
     with pytest.raises(JobNotFound):
         world.run(jobs.stop(job))
+
+
+def test_a_job_is_fetched_by_its_ids_through_an_outage(world: World) -> None:
+    job = add(world, LONG)
+    world.faults.append(away("get_job", 3))
+    assert world.run(jobs.fetch(job.training_project_id, job.id, outage=600)).id == job.id
+
+
+def test_fetching_a_job_that_is_not_there_says_so(world: World) -> None:
+    job = add(world, LONG)
+    with pytest.raises(JobNotFound, match="nope"):
+        world.run(jobs.fetch(job.training_project_id, "nope"))

@@ -43,7 +43,7 @@ from truss_train_core.events import (
     ModelAnswered,
     Resuming,
 )
-from truss_train_core.runs import Best, RecordChanged, RunPlan, RunRecord, new_record, run, run_key, step
+from truss_train_core.runs import Best, RecordChanged, RunPlan, RunRecord, jobs_of, new_record, reopened, run, run_key, step
 from truss_train_core.waiting import Limits
 
 KEY = run_key("run", "task")
@@ -465,6 +465,7 @@ def test_an_outage_of_the_api_is_waited_through_at_every_step(world: World, tmp_
     world.faults = [Fault("", away(), times=40)]
     assert start(world, plan(tmp_path)).phase == "done"
     assert len(world.heard(ApiOutage)) == 40
+    assert len(world.heard(AttemptStarted)) == 1
 
 
 def test_a_failed_upload_is_an_error_and_the_run_resumable(
@@ -479,6 +480,19 @@ def test_a_failed_upload_is_an_error_and_the_run_resumable(
         with pytest.raises(UploadError):
             start(world, plan(tmp_path))
     assert start(world, plan(tmp_path), kept(world)).phase == "done"
+
+
+def test_a_failed_run_that_is_reopened_goes_on_from_its_newest_checkpoint(world: World, tmp_path: Path) -> None:
+    world.script = attempts(breaks("FAILED", 10), completes(20))
+    with pytest.raises(RunFailed):
+        start(world, plan(tmp_path, max_failures=0))
+    again = reopened(plan(tmp_path, max_failures=0), kept(world))
+    assert (again.phase, again.failures, again.attempt.number) == ("submitting", 0, 2)
+    assert again.attempt.started_from
+    assert again.attempt.started_from.name == "checkpoint-10"
+    done = start(world, plan(tmp_path, max_failures=0), again)
+    assert done.phase == "done"
+    assert [job.name for job in world.run(jobs_of(done))] == [attempt.job_name for attempt in done.attempts]
 
 
 # ---------------------------------------------------------------- plans and records

@@ -131,6 +131,7 @@ class World:
         self.calls: list[str] = []
         self.bodies: list[Any] = []
         self.events: list[Event] = []
+        self.after_create: Callable[[], None] = lambda: None
         self.listener: Callable[[Event], object] = lambda event: None
         self.pauses: list[float] = []
         self.uploads = 0
@@ -261,7 +262,9 @@ class World:
         return {"creds": creds, "s3_bucket": "bucket", "s3_key": f"key-{self.uploads}.tgz"}
 
     def _create_job(self, request: Request[Any], project: str) -> Any:
-        return {"training_job": self._job(self.add_job(project, dict(request.body["training_job"])))}
+        job = self.add_job(project, dict(request.body["training_job"]))
+        self.after_create()
+        return {"training_job": self._job(job)}
 
     def add_job(self, project: str = "p1", body: dict[str, Any] | None = None, script: JobScript | None = None) -> Job:
         self.projects.setdefault(project, "digits")
@@ -407,6 +410,7 @@ class World:
         name = asked["metadata"]["oracle_name"]
         if not asked["dry_run"]:
             deployment = self.add_deployment(asked)
+            self.after_create()
             version = {"id": deployment.id, "name": name, "model_id": deployment.model}
         result = {"model_version": None if asked["dry_run"] else version, "truss_config": json.dumps(config_of(asked))}
         return {"data": {"create_model_version_from_inference_template": result}}

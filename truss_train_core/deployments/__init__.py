@@ -9,7 +9,7 @@ print(client.run(deployments.ask(deployment, {"prompt": "Hello"}, path="sync/v1/
 from truss_train_core.deployments.deploying import deactivate, deploy, describe, preview
 from truss_train_core.deployments.instances import choose_instance
 from truss_train_core.deployments.requests import template_request, with_checkpoint
-from truss_train_core.deployments.serving import ask, wait_until_serving
+from truss_train_core.deployments.serving import ask, get, wait_until_serving
 
 __all__ = [
     "ask",
@@ -17,6 +17,7 @@ __all__ = [
     "deactivate",
     "deploy",
     "describe",
+    "get",
     "preview",
     "template_request",
     "wait_until_serving",

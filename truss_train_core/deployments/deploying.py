@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from truss_train_core.api import endpoints
-from truss_train_core.api.flows import Flow, emit, send
+from truss_train_core.api.flows import Flow, emit, now, send
 from truss_train_core.api.models import Deployment, DeploymentStatus, InferenceTemplateResult
 from truss_train_core.definitions import DeployCheckpointsConfig
 from truss_train_core.deployments.instances import choose_instance
@@ -39,10 +40,10 @@ def deploy(config: DeployCheckpointsConfig) -> Flow[Deployment]:
         create=lambda request: _create(config, request),
         drop=_drop,
     )
-    if not once.created:
-        deployment = once.value
-        yield from emit(DeploymentAdopted(model_id=deployment.model_id, model_name=name, deployment_id=deployment.id))
-    return once.value
+    deployment = once.value
+    event = DeploymentCreated if once.created else DeploymentAdopted
+    yield from emit(event(model_id=deployment.model_id, model_name=name, deployment_id=deployment.id))
+    return deployment
 
 
 def preview(config: DeployCheckpointsConfig) -> Flow[InferenceTemplateResult]:
@@ -106,10 +107,14 @@ def _create(config: DeployCheckpointsConfig, request: Mapping[str, Any]) -> Flow
     version = answer.create_model_version_from_inference_template.model_version
     if version is None:
         raise UnexpectedAnswer(f"model {config.model_name!r}: the answer to its deployment names no deployment.")
-    yield from emit(
-        DeploymentCreated(model_id=version.model_id, model_name=config.model_name or "", deployment_id=version.id)
+    created_at = datetime.fromtimestamp((yield from now()), timezone.utc)
+    return Deployment(
+        id=version.id,
+        model_id=version.model_id,
+        name=version.name,
+        status=DeploymentStatus.BUILDING,
+        created_at=created_at,
     )
-    return (yield from send(endpoints.get_deployment(version.model_id, version.id)))
 
 
 def _drop(ours: Deployment, stays: Deployment) -> Flow[None]:

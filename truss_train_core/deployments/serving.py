@@ -23,6 +23,20 @@ LAST_LINES = 5
 """How many lines of a dead deployment's log its error quotes."""
 
 
+def get(model_id: str, deployment_id: str, *, outage: float = 0.0) -> Flow[Deployment]:
+    """The deployment of these ids as it is now.
+
+    Args:
+        model_id: as a record or an event names it.
+        deployment_id: of this model.
+        outage: seconds for which an API that does not answer is put up with.
+
+    Raises:
+        NotFound: it was deleted, or this key may not see it.
+    """
+    return (yield from patiently(lambda: send(endpoints.get_deployment(model_id, deployment_id)), outage))
+
+
 def wait_until_serving(deployment: Deployment, *, limits: Limits = AN_HOUR) -> Flow[Deployment]:
     """Wait until a deployment serves; scaled to zero counts, since it wakes up to answer.
 

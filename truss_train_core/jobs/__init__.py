@@ -6,7 +6,7 @@ job = client.run(jobs.follow(job), on_event=print)
 jobs.expect_completed(job)
 """
 
-from truss_train_core.jobs.finding import find, find_project, metrics
+from truss_train_core.jobs.finding import fetch, find, find_project, metrics
 from truss_train_core.jobs.logs import fetch_log, follow, log_start, read_log
 from truss_train_core.jobs.names import job_name, run_key
 from truss_train_core.jobs.stopping import describe, get, stop
@@ -22,6 +22,7 @@ __all__ = [
     "Upload",
     "describe",
     "expect_completed",
+    "fetch",
     "fetch_log",
     "find",
     "find_project",

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, now, send
 from truss_train_core.api.models import MetricsAnswer, SearchJobs, TrainingJob, TrainingProject
-from truss_train_core.errors import JobNotFound
+from truss_train_core.errors import JobNotFound, NotFound
+from truss_train_core.waiting import patiently
 
 
 def find(job: str | None = None, *, project: str | None = None) -> Flow[TrainingJob]:
@@ -39,6 +40,27 @@ def find(job: str | None = None, *, project: str | None = None) -> Flow[Training
         raise JobNotFound(f"There is no job in {where}.")
     known = [name for each in newest_first for name in (each.name, each.id) if name]
     raise JobNotFound(f"There is no job {job!r} in {where}.", hint=_nearest(job, known))
+
+
+def fetch(project_id: str, job_id: str, *, outage: float = 0.0) -> Flow[TrainingJob]:
+    """The job of these ids as it is now.
+
+    Args:
+        project_id: as a record or an event names it.
+        job_id: of this project.
+        outage: seconds for which an API that does not answer is put up with.
+
+    Raises:
+        JobNotFound: it was deleted, or this key may not see it.
+    """
+    try:
+        answer = yield from patiently(lambda: send(endpoints.get_job(project_id, job_id)), outage)
+    except NotFound as error:
+        raise JobNotFound(
+            f"Job {job_id} of project {project_id} does not exist.",
+            hint="It was deleted, or this key may not see it.",
+        ) from error
+    return answer.training_job
 
 
 def find_project(project: str) -> Flow[TrainingProject]:

@@ -12,7 +12,7 @@ from truss_train_core.api.flows import Flow, emit, send, work
 from truss_train_core.api.models import TrainingJob, TrainingProject, UploadCredentials
 from truss_train_core.errors import AnswerLost
 from truss_train_core.events import JobAdopted, JobSubmitted, TwinStopped
-from truss_train_core.jobs.stopping import stop
+from truss_train_core.jobs.stopping import get, stop
 from truss_train_core.once import MAYBE_CREATED, create_once
 
 Upload = Callable[[UploadCredentials], object]
@@ -57,6 +57,7 @@ def submit(
             f"Project {home.name!r}: {named} was asked for, and the answer was lost: {error}",
             hint="It may run and cost money: look at the project's newest job before you push again.",
         ) from error
+    yield from emit(_submitted(home, job))
     return Submitted(home, job)
 
 
@@ -90,14 +91,8 @@ def submit_once(
         create=lambda body: _create(home, body),
         drop=_stop_twin,
     )
-    job = once.value
-    if not once.created:
-        yield from emit(
-            JobAdopted(
-                project_id=home.id, project_name=home.name, job_id=job.id, job_name=job.name, status=job.current_status
-            )
-        )
-    return Submitted(home, job, once.created)
+    yield from emit(_submitted(home, once.value) if once.created else _adopted(home, once.value))
+    return Submitted(home, once.value, once.created)
 
 
 def look_up(project_id: str, name: str) -> Flow[TrainingJob | None]:
@@ -108,8 +103,7 @@ def look_up(project_id: str, name: str) -> Flow[TrainingJob | None]:
     listed = yield from send(endpoints.list_jobs(project_id))
     named = sorted((job for job in listed.training_jobs if job.name == name), key=lambda job: (job.created_at, job.id))
     for twin in named[1:]:
-        if not twin.is_terminal:
-            yield from _stop_twin(twin, named[0])
+        yield from _stop_twin(twin, named[0])
     return named[0] if named else None
 
 
@@ -127,11 +121,21 @@ def _body(job: definitions.TrainingJob, upload: Upload, user_env: Mapping[str, A
 
 
 def _create(home: TrainingProject, body: Mapping[str, Any]) -> Flow[TrainingJob]:
-    job = (yield from send(endpoints.create_job(home.id, body))).training_job
-    yield from emit(JobSubmitted(project_id=home.id, project_name=home.name, job_id=job.id, job_name=job.name))
-    return job
+    return (yield from send(endpoints.create_job(home.id, body))).training_job
 
 
 def _stop_twin(twin: TrainingJob, stays: TrainingJob) -> Flow[None]:
-    yield from stop(twin)
-    yield from emit(TwinStopped(job_id=twin.id, job_name=twin.name or "", stays=stays.id))
+    current = yield from get(twin)
+    if not current.is_terminal:
+        yield from stop(current)
+        yield from emit(TwinStopped(job_id=twin.id, job_name=twin.name or "", stays=stays.id))
+
+
+def _submitted(home: TrainingProject, job: TrainingJob) -> JobSubmitted:
+    return JobSubmitted(project_id=home.id, project_name=home.name, job_id=job.id, job_name=job.name)
+
+
+def _adopted(home: TrainingProject, job: TrainingJob) -> JobAdopted:
+    return JobAdopted(
+        project_id=home.id, project_name=home.name, job_id=job.id, job_name=job.name, status=job.current_status
+    )

@@ -8,6 +8,8 @@
 """
 
 from truss_train_core.jobs import run_key
+from truss_train_core.runs.attempts import reopened
+from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.plan import Best, RunPlan, new_record
 from truss_train_core.runs.record import (
     Attempt,
@@ -28,7 +30,9 @@ __all__ = [
     "RecordChanged",
     "RunPlan",
     "RunRecord",
+    "jobs_of",
     "new_record",
+    "reopened",
     "run",
     "run_key",
     "step",

@@ -89,6 +89,17 @@ def next_attempt(plan: RunPlan, record: RunRecord) -> Attempt:
     return Attempt(number=number, job_name=plan.name(record.key, number), started_from=record.attempt.newest)
 
 
+def reopened(plan: RunPlan, record: RunRecord) -> RunRecord:
+    """A failed run, to be tried again: with its budgets as new, from its newest verified checkpoint.
+
+    For whoever decides to try again, a person or a workflow engine. Any other record is returned as it is.
+    """
+    if record.phase != "failed":
+        return record
+    attempts = (*record.attempts, next_attempt(plan, record))
+    return record.changed(phase="submitting", attempts=attempts, failures=0, preemptions=0, failure=None)
+
+
 def _pinned(checkpoint: CheckpointRef) -> object:
     return BasetenCheckpoint.from_named_checkpoint(checkpoint.name, checkpoint.job_id)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from truss_train_core import checkpoints, deployments, jobs
 from truss_train_core.api import endpoints
@@ -38,7 +39,7 @@ from truss_train_core.runs.record import (
 )
 from truss_train_core.waiting import patiently
 
-Step = Callable[[RunRecord, RunPlan], Flow[RunRecord]]
+T = TypeVar("T")
 
 
 def run(plan: RunPlan, record: RunRecord) -> Flow[RunRecord]:
@@ -71,32 +72,26 @@ def step(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
     """Do what the record's phase says; returns the next record, or the same one where it is final."""
     if record.is_final:
         return record
-    do = _STEPS[record.phase]
-    if do in (_train, _serve):  # waits have patience of their own
-        return (yield from do(record, plan))
-    return (yield from patiently(lambda: do(record, plan), plan.training.outage))
+    return (yield from _STEPS[record.phase](record, plan))
 
 
-# ---------------------------------------------------------------- training
+# ---------------------------------------------------------------- the steps
 
 
 def _start(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
-    origin = []
-    for reference in latest_references(plan):
-        origin.append((yield from resolve(reference, plan.project.name, record.key)))
-    return record.changed(origin=tuple(origin), phase="submitting")
+    origin = yield from _patiently(plan, lambda: _origin(record, plan))
+    return record.changed(origin=origin, phase="submitting")
 
 
 def _submit(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
-    attempt = record.attempt
-    start = attempt.started_from
+    attempt, start = record.attempt, record.attempt.started_from
     yield from emit(
         AttemptStarted(number=attempt.number, job_name=attempt.job_name, started_from=start.name if start else None)
     )
-    submitted = yield from push_once_flow(project_of(plan, record), plan.source_dir, team_id=plan.team_id)
-    job = submitted.job
+    project = project_of(plan, record)
+    submitted = yield from _patiently(plan, lambda: push_once_flow(project, plan.source_dir, team_id=plan.team_id))
     return record.with_attempt(
-        attempt.model_copy(update={"job_id": job.id, "status": job.current_status}),
+        attempt.model_copy(update={"job_id": submitted.job.id, "status": submitted.job.current_status}),
         project_id=submitted.project.id,
         phase="training",
     )
@@ -112,7 +107,7 @@ def _train(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
     cause = cause_of(job)
     if cause == "stopped":
         # It may have been stopped as the newer of two twins: then the run goes on with the older.
-        older = yield from jobs.look_up(job.training_project_id, attempt.job_name)
+        older = yield from _patiently(plan, lambda: jobs.look_up(job.training_project_id, attempt.job_name))
         if older and older.id != job.id:
             return record.with_attempt(attempt.model_copy(update={"job_id": older.id, "status": older.current_status}))
     message = None if cause == "completed" else shortened(job.error_message, MESSAGE)
@@ -125,18 +120,8 @@ def _train(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
     )
 
 
-def _wait(record: RunRecord, plan: RunPlan) -> Flow[TrainingJob]:
-    job = yield from patiently(lambda: _get_job(record, record.attempt.job_id), plan.training.outage)
-    wait = jobs.follow if plan.follow_logs else jobs.wait
-    return (yield from wait(job, limits=plan.training, companions=[checkpoints.CheckpointWatch()]))
-
-
 def _resume(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
-    try:
-        found = yield from checkpoints.newest_verified((yield from _jobs(record)))
-        newest, reason = CheckpointRef(job_id=found.job_id, name=found.name, step=found.step), found.evidence
-    except NoUsableCheckpoint as error:
-        newest, reason = None, error.message
+    newest, reason = yield from _patiently(plan, lambda: _newest(record))
     record = record.with_attempt(record.attempt.model_copy(update={"newest": newest}))
     failure = why_not_again(plan, record)
     if failure:
@@ -147,29 +132,14 @@ def _resume(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
             attempt=attempt.number,
             job_id=newest.job_id if newest else None,
             checkpoint=newest.name if newest else None,
-            reason=reason if newest else f"From the run's own starting point. {reason}",
+            reason=reason,
         )
     )
     return record.changed(attempts=(*record.attempts, attempt), phase="submitting")
 
 
-def _after_training(plan: RunPlan) -> Phase:
-    return "choosing" if plan.best or plan.deploy else "done"
-
-
-# ---------------------------------------------------------------- the best checkpoint, served
-
-
 def _choose(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
-    attempts = yield from _jobs(record)
-    requirement = checkpoints.deployable if plan.deploy else checkpoints.complete
-    if plan.best:
-        best = plan.best
-        choice = yield from checkpoints.find_best(
-            attempts, best.metric, best.mode, sources=best.sources(), requirement=requirement
-        )
-    else:
-        choice = yield from checkpoints.find_newest(attempts, requirement=requirement)
+    choice = yield from _patiently(plan, lambda: _choice(record, plan))
     checkpoint = choice.checkpoint
     chosen = Chosen(
         checkpoint=CheckpointRef(job_id=checkpoint.training_job_id, name=checkpoint.checkpoint_id, step=choice.step),
@@ -182,20 +152,12 @@ def _choose(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
 
 
 def _deploy(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
-    assert plan.deploy
-    assert record.choice
-    wanted = record.choice.checkpoint
-    job = yield from _get_job(record, wanted.job_id)
-    listed = yield from checkpoints.list_checkpoints(job)
-    checkpoint = next((each for each in listed if each.checkpoint_id == wanted.name), None)
-    if checkpoint is None:
-        raise NoUsableCheckpoint(f"{jobs.describe(job)} has no checkpoint {wanted.name} any more.")
-    deployment = yield from deployments.deploy(deployments.with_checkpoint(plan.deploy, checkpoint))
+    deployment = yield from _patiently(plan, lambda: _deployment_of_choice(record, plan))
     return record.changed(deployment=_deployed(deployment), phase="serving")
 
 
 def _serve(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
-    deployment = yield from patiently(lambda: _get_deployment(record), plan.serving.outage)
+    deployment = yield from _patiently(plan, lambda: _get_deployment(record))
     try:
         deployment = yield from deployments.wait_until_serving(deployment, limits=plan.serving)
     except DeploymentFailed:
@@ -206,20 +168,82 @@ def _serve(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
 
 
 def _ask(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
-    deployment = yield from _get_deployment(record)
+    deployment = yield from _patiently(plan, lambda: _get_deployment(record))
     answer = yield from deployments.ask(deployment, plan.question or {}, path=plan.question_path)
     beginning = shortened(json.dumps(answer, ensure_ascii=False), FAILURE) or ""
     yield from emit(ModelAnswered(model_id=deployment.model_id, deployment_id=deployment.id, answer=beginning))
     return record.changed(answer=beginning, phase="done")
 
 
-# ---------------------------------------------------------------- looking up
+_STEPS: Mapping[Phase, Callable[[RunRecord, RunPlan], Flow[RunRecord]]] = {
+    "starting": _start,
+    "submitting": _submit,
+    "training": _train,
+    "resuming": _resume,
+    "choosing": _choose,
+    "deploying": _deploy,
+    "serving": _serve,
+    "asking": _ask,
+}
+
+
+# ---------------------------------------------------------------- what the steps ask of the API
+
+
+def _patiently(plan: RunPlan, ask: Callable[[], Flow[T]]) -> Flow[T]:
+    return patiently(ask, plan.training.outage)
+
+
+def _origin(record: RunRecord, plan: RunPlan) -> Flow[tuple[CheckpointRef, ...]]:
+    pinned = []
+    for reference in latest_references(plan):
+        pinned.append((yield from resolve(reference, plan.project.name, record.key)))
+    return tuple(pinned)
+
+
+def _wait(record: RunRecord, plan: RunPlan) -> Flow[TrainingJob]:
+    job = yield from _patiently(plan, lambda: _get_job(record, record.attempt.job_id))
+    wait = jobs.follow if plan.follow_logs else jobs.wait
+    return (yield from wait(job, limits=plan.training, companions=[checkpoints.CheckpointWatch()]))
+
+
+def _newest(record: RunRecord) -> Flow[tuple[CheckpointRef | None, str]]:
+    """The checkpoint to go on from, and why this one; or None, and why none."""
+    try:
+        found = yield from checkpoints.newest_verified((yield from _jobs(record)))
+    except NoUsableCheckpoint as error:
+        return None, f"From the run's own starting point. {error.message}"
+    return CheckpointRef(job_id=found.job_id, name=found.name, step=found.step), found.evidence
+
+
+def _choice(record: RunRecord, plan: RunPlan) -> Flow[checkpoints.Choice]:
+    attempts = yield from _jobs(record)
+    requirement = checkpoints.deployable if plan.deploy else checkpoints.complete
+    best = plan.best
+    if best is None:
+        return (yield from checkpoints.find_newest(attempts, requirement=requirement))
+    return (
+        yield from checkpoints.find_best(
+            attempts, best.metric, best.mode, sources=best.sources(), requirement=requirement
+        )
+    )
+
+
+def _deployment_of_choice(record: RunRecord, plan: RunPlan) -> Flow[Deployment]:
+    assert plan.deploy
+    assert record.choice
+    wanted = record.choice.checkpoint
+    job = yield from _get_job(record, wanted.job_id)
+    listed = yield from checkpoints.list_checkpoints(job)
+    checkpoint = next((each for each in listed if each.checkpoint_id == wanted.name), None)
+    if checkpoint is None:
+        raise NoUsableCheckpoint(f"{jobs.describe(job)} has no checkpoint {wanted.name} any more.")
+    return (yield from deployments.deploy(deployments.with_checkpoint(plan.deploy, checkpoint)))
 
 
 def _jobs(record: RunRecord) -> Flow[list[TrainingJob]]:
     """The jobs of all attempts, those that the record leaves out as well, found by their names."""
-    assert record.project_id
-    listed = (yield from send(endpoints.list_jobs(record.project_id))).training_jobs
+    listed = (yield from send(endpoints.list_jobs(record.project_id or ""))).training_jobs
     by_name: dict[str, TrainingJob] = {}
     for job in sorted(listed, key=lambda each: (each.created_at, each.id)):
         if re.search(rf"-{re.escape(record.key)}-\d+$", job.name or ""):
@@ -243,13 +267,5 @@ def _deployed(deployment: Deployment) -> Deployed:
     return Deployed(model_id=deployment.model_id, deployment_id=deployment.id, status=deployment.status)
 
 
-_STEPS: Mapping[str, Step] = {
-    "starting": _start,
-    "submitting": _submit,
-    "training": _train,
-    "resuming": _resume,
-    "choosing": _choose,
-    "deploying": _deploy,
-    "serving": _serve,
-    "asking": _ask,
-}
+def _after_training(plan: RunPlan) -> Phase:
+    return "choosing" if plan.best or plan.deploy else "done"
