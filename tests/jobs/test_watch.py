@@ -245,7 +245,7 @@ def test_a_deleted_job_cannot_be_stopped(world: World) -> None:
 
 def test_a_job_is_fetched_by_its_ids_through_an_outage(world: World) -> None:
     job = add(world, LONG)
-    world.faults.append(away("get_job", 3))
+    world.faults = [Fault("/jobs/", away(), times=3)]
     assert world.run(jobs.fetch(job.training_project_id, job.id, outage=600)).id == job.id
 
 

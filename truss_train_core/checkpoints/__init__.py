@@ -21,7 +21,7 @@ from truss_train_core.checkpoints.sources import (
 from truss_train_core.checkpoints.sources.history import read_state
 from truss_train_core.checkpoints.trainer_state import TrainerState
 from truss_train_core.checkpoints.verification import Verified, newest_verified, verify
-from truss_train_core.checkpoints.watch import CheckpointWatch
+from truss_train_core.checkpoints.watch import CheckpointWatch, wait_for
 
 __all__ = [
     "DEFAULT",
@@ -54,4 +54,5 @@ __all__ = [
     "survey",
     "training_history",
     "verify",
+    "wait_for",
 ]

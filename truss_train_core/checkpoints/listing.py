@@ -47,14 +47,14 @@ def survey(job: TrainingJob) -> Flow[Survey]:
         top, slash, _ = file.relative_file_name.partition("/")
         files[top if slash else "."].append(file)
     return Survey(
-        listed.training_job, _oldest_first(listed.checkpoints), {name: tuple(some) for name, some in files.items()}
+        listed.training_job, oldest_first(listed.checkpoints), {name: tuple(some) for name, some in files.items()}
     )
 
 
 def list_checkpoints(job: TrainingJob) -> Flow[tuple[Checkpoint, ...]]:
     """A job's checkpoints, the oldest first; those of one moment by their step."""
     answer = yield from send(endpoints.list_checkpoints(job.training_project_id, job.id))
-    return _oldest_first(answer.checkpoints)
+    return oldest_first(answer.checkpoints)
 
 
 def list_files(job: TrainingJob) -> Flow[list[CheckpointFile]]:
@@ -94,7 +94,9 @@ def step_of(name: str) -> int | None:
     return int(name) if name.isdecimal() else None
 
 
-def _oldest_first(checkpoints: list[Checkpoint]) -> tuple[Checkpoint, ...]:
+def oldest_first(checkpoints: list[Checkpoint]) -> tuple[Checkpoint, ...]:
+    """In order of creation; those of one moment by their step."""
+
     def order(checkpoint: Checkpoint) -> tuple[object, int, str]:
         step = step_of(checkpoint.checkpoint_id)
         return checkpoint.created_at, -1 if step is None else step, checkpoint.checkpoint_id
