@@ -12,7 +12,6 @@ for are left out.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -24,6 +23,7 @@ from truss_train_core.errors import DeploymentFailed, JobNotFound, NotFound, NoU
 from truss_train_core.events import AttemptEnded, AttemptStarted, ModelAnswered, Resuming
 from truss_train_core.pushing import push_once_flow
 from truss_train_core.runs.attempts import cause_of, latest_references, next_attempt, project_of, why_not_again
+from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.origin import resolve
 from truss_train_core.runs.plan import RunPlan
 from truss_train_core.runs.record import (
@@ -210,14 +210,14 @@ def _wait(record: RunRecord, plan: RunPlan) -> Flow[TrainingJob]:
 def _newest(record: RunRecord) -> Flow[tuple[CheckpointRef | None, str]]:
     """The checkpoint to go on from, and why this one; or None, and why none."""
     try:
-        found = yield from checkpoints.newest_verified((yield from _jobs(record)))
+        found = yield from checkpoints.newest_verified((yield from jobs_of(record)))
     except NoUsableCheckpoint as error:
         return None, f"From the run's own starting point. {error.message}"
     return CheckpointRef(job_id=found.job_id, name=found.name, step=found.step), found.evidence
 
 
 def _choice(record: RunRecord, plan: RunPlan) -> Flow[checkpoints.Choice]:
-    attempts = yield from _jobs(record)
+    attempts = yield from jobs_of(record)
     requirement = checkpoints.deployable if plan.deploy else checkpoints.complete
     best = plan.best
     if best is None:
@@ -239,16 +239,6 @@ def _deployment_of_choice(record: RunRecord, plan: RunPlan) -> Flow[Deployment]:
     if checkpoint is None:
         raise NoUsableCheckpoint(f"{jobs.describe(job)} has no checkpoint {wanted.name} any more.")
     return (yield from deployments.deploy(deployments.with_checkpoint(plan.deploy, checkpoint)))
-
-
-def _jobs(record: RunRecord) -> Flow[list[TrainingJob]]:
-    """The jobs of all attempts, those that the record leaves out as well, found by their names."""
-    listed = (yield from send(endpoints.list_jobs(record.project_id or ""))).training_jobs
-    by_name: dict[str, TrainingJob] = {}
-    for job in sorted(listed, key=lambda each: (each.created_at, each.id)):
-        if re.search(rf"-{re.escape(record.key)}-\d+$", job.name or ""):
-            by_name.setdefault(job.name or "", job)  # of twins, the oldest
-    return list(by_name.values())
 
 
 def _get_job(record: RunRecord, job_id: str | None) -> Flow[TrainingJob]:
