@@ -40,6 +40,7 @@ ALWAYS = (
     ".tox/",
     ".nox/",
     ".DS_Store",
+    ".truss-train/",  # records of runs
 )
 
 PYTHON = (
