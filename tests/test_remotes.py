@@ -366,3 +366,17 @@ class TestWriteRemote:
         with pytest.raises(RemoteError):
             self.write(tmp_path / "trussrc", **wrong)
         assert list(tmp_path.iterdir()) == []
+
+
+class TestARemoteWhoseKeyIsKeptElsewhere:
+    @pytest.mark.parametrize("url", ["https://app.baseten.co", "https://api.baseten.co/"])
+    def test_either_address_of_a_server_will_do(self, url):
+        remote = Remote.at(url, "k", name="conn", team="research")
+        assert (remote.api_url, remote.web_url) == ("https://api.baseten.co", "https://app.baseten.co")
+        assert (remote.authorization, remote.team) == ("Api-Key k", "research")
+        assert "k" not in remote.model_dump_json(include={"key"}).replace("key", "")
+
+    @pytest.mark.parametrize("url", ["http://example.com", "example", ""])
+    def test_an_address_that_a_key_may_not_be_sent_to_is_refused(self, url):
+        with pytest.raises(RemoteError, match="'conn'"):
+            Remote.at(url, "k", name="conn")

@@ -203,3 +203,56 @@ class Notice(Event):
 
     about: str
     text: str
+
+
+# ---------------------------------------------------------------- in words
+
+
+def sentence(event: Event) -> str | None:
+    """What to tell a person of an event, in one line; None for one that says nothing to people, and for log lines."""
+    match event:
+        case JobSubmitted(job_id=job_id, job_name=name, project_name=project):
+            return f"{_named(name, job_id)} was submitted to project {project}"
+        case JobAdopted(job_id=job_id, job_name=name, status=status):
+            return f"{_named(name, job_id)} was submitted before and is {plain_status(status)}"
+        case TwinStopped(job_id=job_id, job_name=name, stays=stays):
+            return f"{_named(name, job_id)} was a twin of {stays} and was stopped"
+        case JobStatusChanged(job_id=job_id, job_name=name, status=status, message=message):
+            return f"{_named(name, job_id)} is {plain_status(status)}{_because(message)}"
+        case CheckpointSeen(checkpoint=name, size_bytes=size, complete=True):
+            return f"checkpoint {name} is complete, {size:,} bytes"
+        case DeploymentCreated(deployment_id=deployment_id, model_name=model):
+            return f"deployment {deployment_id} of model {model} was created"
+        case DeploymentAdopted(deployment_id=deployment_id, model_name=model):
+            return f"deployment {deployment_id} of model {model} was created before and serves the same checkpoints"
+        case DeploymentStatusChanged(deployment_id=deployment_id, status=status):
+            return f"deployment {deployment_id} is {plain_status(status)}"
+        case ModelAnswered(answer=answer):
+            return f"the model answers {answer}"
+        case AttemptStarted(number=number, job_name=name, started_from=origin):
+            return f"attempt {number}: {name}{f', from {origin}' if origin else ''}"
+        case AttemptEnded(number=number, cause=cause, message=message):
+            return f"attempt {number} {cause}{_because(message)}"
+        case Resuming(attempt=number, checkpoint=origin, reason=reason):
+            return f"attempt {number} goes on from {origin or 'the start'}: {reason}"
+        case CheckpointChosen(checkpoint=name, reason=reason):
+            return f"checkpoint {name} is chosen: {reason}"
+        case ApiOutage(error=error, seconds=seconds):
+            return f"no answer from the API for {seconds:.0f} s, waiting on: {error}"
+        case Notice(about=about, text=text):
+            return f"{about} {text}"
+    return None
+
+
+def plain_status(status: str) -> str:
+    """A status as people say it: "running" for TRAINING_JOB_RUNNING."""
+    return status.removeprefix("TRAINING_JOB_").replace("_", " ").lower()
+
+
+def _named(name: str | None, job_id: str) -> str:
+    return f"job {name} ({job_id})" if name else f"job {job_id}"
+
+
+def _because(message: str | None) -> str:
+    lines = (message or "").strip().splitlines()
+    return f": {lines[0]}" if lines else ""

@@ -84,6 +84,21 @@ class Remote(BaseModel):
     scheme: Scheme = "Api-Key"
     team: str | None = None
 
+    @classmethod
+    def at(cls, url: str, key: str, *, name: str, team: str | None = None) -> Remote:
+        """A remote whose address and key are kept elsewhere, such as in a workflow engine's connection.
+
+        Args:
+            url: address of the web application or of the API.
+            key: an API key for that server.
+            name: what to call it in messages.
+            team: name of the team that owns what is created, or None.
+
+        Raises:
+            RemoteError: that is not an address a key may be sent to, or not a key.
+        """
+        return _remote(name, _server_at(url, f"remote {name!r}"), key, f"remote {name!r}", team=team)
+
     @property
     def authorization(self) -> str:
         """Value of the Authorization header. Holds the key."""
