@@ -54,7 +54,7 @@ def main() -> int:
 def check(record: dict[str, Any], image: list[list[float]], digit: int, seconds: float) -> int:
     """Show what the model was asked, and whether the story went as it should."""
     for row in image:
-        print("   " + "".join(" ░▒▓█"[min(4, int(value) // 4)] * 2 for value in row))
+        print("   " + "".join("·░▒▓█"[min(4, int(value) // 4)] * 2 for value in row))
     answer = json.loads(record["answer"])
     causes = [attempt["cause"] for attempt in record["attempts"]]
     print(f"\nThe model says {answer['digit']}; it is a {digit}. The whole story took {seconds:.0f} seconds.")
