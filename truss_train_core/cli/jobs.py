@@ -84,8 +84,10 @@ def follow(client: Client, job: TrainingJob, form: Format) -> None:
 def ways_on(job: TrainingJob) -> list[str]:
     """How to come back to a job, and how to stop it."""
     return [
-        f"Follow it:  truss-train logs --tail --job-id {job.id}",
-        f"Stop it:    truss-train stop --job-id {job.id}",
+        "Follow it:",
+        f"  truss-train logs --tail --job-id {job.id}",
+        "Stop it:",
+        f"  truss-train stop --job-id {job.id}",
     ]
 
 

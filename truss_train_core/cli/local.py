@@ -80,7 +80,8 @@ def serve(
         stop_all_on_exit=stop_all_on_exit,
     )
     serve(chosen, lambda url, key_file: _say_ready(chosen, url, key_file, form))
-    output.message("Stopped." if stop_all_on_exit else "Stopped; jobs and deployments that run go on without it.")
+    if form is Format.TEXT:
+        output.message("Stopped." if stop_all_on_exit else "Stopped; jobs and deployments that run go on without it.")
 
 
 @app.command()

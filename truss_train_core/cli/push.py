@@ -74,8 +74,9 @@ def push(
             output.print_json({key: result[key] for key in ("training_project", "training_job")})
         else:
             job = submitted.job
-            output.message(f"Look at it: {client.remote.job_page(job.training_project_id, job.id)}")
-            output.messages(ways_on(job))
+            output.messages(
+                ["Look at it:", f"  {client.remote.job_page(job.training_project_id, job.id)}", *ways_on(job)]
+            )
 
 
 def overridden(project: TrainingProject, overrides: Mapping[str, Any]) -> TrainingProject:

@@ -118,7 +118,7 @@ def _begin(plan: RunPlan, record: Path | None, resume: Path | None) -> tuple[Run
         begun = RecordFile(resume).read()
         if begun.project_name != name:
             raise BadOptions(f"{resume} is of a run of project {begun.project_name!r}, not of {name!r}.")
-        return begun, RecordFile(record or resume)
+        return runs.reopened(plan, begun), RecordFile(record or resume)
     key = runs.run_key(name, uuid.uuid4())
     file = RecordFile(
         record or _default_folder(plan.source_dir) / f"{re.sub('[^A-Za-z0-9._-]+', '-', name)}-{key}.json"
@@ -153,7 +153,7 @@ def _carry_out(client: Client, plan: RunPlan, begun: RunRecord, file: RecordFile
         with interruptible(lambda: _goes_on(record, file)), _listener(client, plan, form) as listener:
             return client.run(runs.run(plan, begun), on_event=keep)
     except TrussTrainError as error:
-        if not record.is_final:
+        if record.phase != "done":
             error.hint = " ".join(filter(None, (error.hint, f"Go on with the run: {_command(file)}")))
         raise
 
@@ -185,9 +185,9 @@ def _goes_on(record: RunRecord, file: RecordFile) -> list[str]:
         lines = [f"Deployment {record.deployment.deployment_id} goes on and may cost money."]
     else:
         lines = ["Nothing of the run goes on."]
-    lines.append(f"Go on with the run:  {_command(file)}")
+    lines += ["Go on with the run:", f"  {_command(file)}"]
     if record.phase in ("training", "submitting"):
-        lines.append(f"Stop the job:        truss-train stop --job-id {attempt.job_id or attempt.job_name}")
+        lines += ["Stop the job:", f"  truss-train stop --job-id {attempt.job_id or attempt.job_name}"]
     return lines
 
 
