@@ -29,7 +29,7 @@ def test_health_needs_no_key(platform: Served) -> None:
 
 
 def test_what_is_not_served_says_so(platform: Served) -> None:
-    for method, path in (("GET", "/v1/chains"), ("PATCH", "/v1/training/capacity"), ("DELETE", "/v1/users/me")):
+    for method, path in (("GET", "/v1/chains"), ("PATCH", "/v1/instance_types"), ("DELETE", "/v1/users/me")):
         message = platform.call(method, path, expect=501)["message"]
         assert message == f"The local platform does not serve {method} {path}."
 

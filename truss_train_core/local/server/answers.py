@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from sqlalchemy import ColumnElement, UnaryExpression, func, select
@@ -22,22 +22,9 @@ _JOB_COLUMNS = (
 )  # fmt: skip
 
 
-class TeamAnswer(models.Wire):
-    id: str
-    name: str
-    created_at: datetime
-    default: bool
-
-
-class TeamsAnswer(models.Wire):
-    teams: list[TeamAnswer]
-
-
-class UserAnswer(models.Wire):
-    user_id: str
-    email: str
-    name: str
-    workspace_name: str
+def moment(seconds: float) -> datetime:
+    """Seconds since the epoch as the API tells a time."""
+    return datetime.fromtimestamp(seconds, timezone.utc)
 
 
 class DeletedJob(models.Wire):

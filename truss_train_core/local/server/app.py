@@ -23,7 +23,20 @@ from truss_train_core.local.server.calls import Answer, Call, Handler
 from truss_train_core.local.server.data_dir import NO_SPACE
 from truss_train_core.local.server.platform import Platform
 from truss_train_core.local.server.problems import Problem
-from truss_train_core.local.server.routes import account, blobs, jobs, local, models, observations, projects, secrets
+from truss_train_core.local.server.routes import (
+    account,
+    blobs,
+    capacity,
+    environments,
+    jobs,
+    local,
+    models,
+    observations,
+    projects,
+    queue,
+    secrets,
+    sessions,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +44,12 @@ ROUTES = (
     *projects.ROUTES,
     *jobs.ROUTES,
     *observations.ROUTES,
+    *sessions.ROUTES,
+    *capacity.ROUTES,
+    *queue.ROUTES,
     *blobs.ROUTES,
     *models.ROUTES,
+    *environments.ROUTES,
     *secrets.ROUTES,
     *account.ROUTES,
     *local.ROUTES,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import JSON, Connection, ForeignKey, Index, UniqueConstraint, create_engine, event, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, WriteOnlyMapped, mapped_column, relationship
 
 _ALPHABET = string.ascii_lowercase + string.digits
 
@@ -36,6 +36,16 @@ class Team(_Table):
     name: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[float]
     is_default: Mapped[bool] = mapped_column(default=False)
+
+
+class TeamLimit(_Table):
+    """The most GPUs of a type that a team's jobs may use at once."""
+
+    __tablename__ = "team_limits"
+    team_id: Mapped[str] = mapped_column(ForeignKey("teams.id"), primary_key=True)
+    gpu_type: Mapped[str] = mapped_column(primary_key=True)
+    max_gpus: Mapped[int]
+    updated_at: Mapped[float]
 
 
 class Project(_Table):
@@ -60,6 +70,7 @@ class Job(_Table):
         body: the `training_job` object of the create request, with environment variables in plain text.
         loaded: the checkpoints it starts from, pinned: {"project_id", "job_id", "checkpoint_name", "folder"} each.
         deleted: hidden; it goes, with its files, when it has ended.
+        history: the statuses that it took on, `status` being the last.
     """
 
     __tablename__ = "jobs"
@@ -82,6 +93,18 @@ class Job(_Table):
     body: Mapped[dict[str, Any]] = mapped_column(deferred=True)
     loaded: Mapped[list[dict[str, Any]]] = mapped_column(deferred=True)
     deleted: Mapped[bool] = mapped_column(default=False)
+    history: WriteOnlyMapped[StatusChange] = relationship(passive_deletes=True)
+
+
+class StatusChange(_Table):
+    """A status that a job took on, and what was said about it then."""
+
+    __tablename__ = "status_changes"
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    status: Mapped[str]
+    created_at: Mapped[float]
+    message: Mapped[str | None]
 
 
 class Secret(_Table):

@@ -35,13 +35,9 @@ STATUS: dict[ServerPhase, str] = {
 }
 """What the API calls the phases of a server process."""
 _ENDED = ("inactive", "deploy_failed", "failed")
+_HAS_FAILED = (DeploymentStatus.DEPLOY_FAILED, DeploymentStatus.FAILED)
 _ON_THE_WAY = (DeploymentStatus.BUILDING, DeploymentStatus.DEPLOYING, DeploymentStatus.LOADING_MODEL)
-AT_REST = (
-    DeploymentStatus.INACTIVE,
-    DeploymentStatus.SCALED_TO_ZERO,
-    DeploymentStatus.DEPLOY_FAILED,
-    DeploymentStatus.FAILED,
-)
+AT_REST = (DeploymentStatus.INACTIVE, DeploymentStatus.SCALED_TO_ZERO, *_HAS_FAILED)
 
 
 # ---------------------------------------------------------------- finding
@@ -60,12 +56,14 @@ def find_model(session: Session, model_id: str) -> Model:
 
 
 def find_deployment(session: Session, model_id: str, name: str) -> Deployment:
-    """A deployment by its id, or the one in production by "production".
+    """A deployment by its id, or the one in production by "production"; there is never one in "development".
 
     Raises:
         Problem: 404.
     """
     find_model(session, model_id)
+    if name == "development":
+        raise Problem(404, f"Model {model_id} has no development deployment: checkpoints are not deployed as such.")
     if name == PRODUCTION:
         return deployment_in(session, model_id, PRODUCTION)
     found = session.scalar(
@@ -120,13 +118,23 @@ def activate(deployment: Deployment) -> None:
         deployment.status = DeploymentStatus.WAKING_UP if waking else DeploymentStatus.BUILDING
 
 
+def retry(deployment: Deployment) -> str | None:
+    """Serve a deployment again that has failed; where that is not possible, say why."""
+    if deployment.server is None:
+        return "It cannot be served on this machine; its log says why."
+    if deployment.status not in _HAS_FAILED:
+        return f"It is {deployment.status}: only a deployment that has failed is retried."
+    activate(deployment)
+    return None
+
+
 def rest(platform: Platform, deployment: Deployment, wanted: str = DeploymentStatus.INACTIVE) -> None:
     """End a deployment's process, and let it be INACTIVE or SCALED_TO_ZERO."""
     directory = platform.data.deployment(deployment.id)
     if deployment.status not in AT_REST and directory.exists():
         platform.serving.stop(directory)
         deployment.status, deployment.wanted = DeploymentStatus.DEACTIVATING, wanted
-    elif deployment.status not in (DeploymentStatus.DEPLOY_FAILED, DeploymentStatus.FAILED):
+    elif deployment.status not in _HAS_FAILED:
         deployment.status = deployment.wanted = wanted
 
 
@@ -145,9 +153,22 @@ def promote(
     session.flush()
     if deployment.status == DeploymentStatus.SCALED_TO_ZERO:
         activate(deployment)
-    elsewhere = session.scalar(select(Environment.name).where(Environment.deployment_id == former))
-    if rest_former and former and former != deployment.id and not elsewhere:
-        rest(platform, find_deployment(session, environment.model_id, former), DeploymentStatus.SCALED_TO_ZERO)
+    if rest_former and former:
+        _rest_unless_wanted(platform, session, environment.model_id, former)
+
+
+def delete_environment(platform: Platform, session: Session, environment: Environment) -> None:
+    """Remove an environment; what answered there is scaled to zero, unless it is wanted elsewhere (OpenAPI)."""
+    session.delete(environment)
+    session.flush()
+    if environment.deployment_id:
+        _rest_unless_wanted(platform, session, environment.model_id, environment.deployment_id)
+
+
+def _rest_unless_wanted(platform: Platform, session: Session, model_id: str, deployment_id: str) -> None:
+    wanted = session.scalar(select(Environment.name).where(Environment.deployment_id == deployment_id))
+    if wanted is None:
+        rest(platform, find_deployment(session, model_id, deployment_id), DeploymentStatus.SCALED_TO_ZERO)
 
 
 def delete_deployment(platform: Platform, session: Session, deployment: Deployment) -> None:

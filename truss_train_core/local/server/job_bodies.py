@@ -16,6 +16,8 @@ from truss_train_core.local.server.scheduler import CPU
 
 _NESTED: dict[str, type[BaseModel]] = {"image": Image, "compute": Compute, "runtime": Runtime}
 _NOT_PART_OF_A_DEFINITION = {"truss_user_env"}
+LARGEST = 2**31 - 1
+"""The largest priority, and the largest number of nodes or cores, that a job can have here."""
 
 
 class Artifact(BaseModel):
@@ -91,6 +93,7 @@ def read_job(body: Mapping[str, Any]) -> JobRequest:
         raise from_validation(error, "training_job") from None
     except ValueError as error:
         raise invalid(f"training_job.compute.accelerator: {error}.") from None
+    _check_sizes(job)
     if job.interactive_session is not None:
         raise invalid(
             "training_job.interactive_session: the local platform has no interactive sessions. Leave it out; the job's "
@@ -98,6 +101,18 @@ def read_job(body: Mapping[str, Any]) -> JobRequest:
         )
     unnoticed = {*_NOT_PART_OF_A_DEFINITION, "runtime.artifacts"}
     return JobRequest(job, tuple(uploaded.artifacts), tuple(name for name in unknown if name not in unnoticed))
+
+
+def _check_sizes(job: TrainingJob) -> None:
+    compute = job.compute
+    numbers = {
+        "priority": job.priority or 0,
+        "compute.node_count": compute.node_count,
+        "compute.cpu_count": compute.cpu_count,
+    }
+    for field, number in numbers.items():
+        if abs(number) > LARGEST:
+            raise invalid(f"training_job.{field}: it is beyond {LARGEST}.")
 
 
 def notices(request: JobRequest) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from truss_train_core.api.models import JobStatus
 from truss_train_core.errors import LocalPlatformError
 from truss_train_core.local.runner import JobPhase, JobState
-from truss_train_core.local.server.database import Job, Project, Secret, Upload
+from truss_train_core.local.server.database import Job, Project, Secret, StatusChange, TeamLimit, Upload
 from truss_train_core.local.server.job_bodies import JobRequest, read_job
 from truss_train_core.local.server.job_specs import job_spec
 from truss_train_core.local.server.platform import Platform
@@ -80,6 +80,7 @@ def create_job(platform: Platform, session: Session, project: Project, body: Map
         loaded=[vars(pinned) for pinned in loaded],
     )
     session.add(job)
+    job.history.add(StatusChange(status=job.status, created_at=now, message=None))
     project.updated_at = now
     session.flush()
     return job
@@ -211,7 +212,8 @@ def admit(platform: Platform) -> None:
         if session.scalar(select(Job.seq).where(Job.status == JobStatus.PENDING).limit(1)) is None:
             return
     with platform.database.writing() as session:
-        planned = plan(_claims(session, (JobStatus.PENDING,)), _claims(session, STARTED), platform.capacity)
+        waiting, running = _claims(session, (JobStatus.PENDING,)), _claims(session, STARTED)
+        planned = plan(waiting, running, platform.capacity, _limits(session))
         for job in session.scalars(select(Job).where(Job.status == JobStatus.PENDING)):
             if job.id in planned.start:
                 _set_status(job, JobStatus.CREATED, platform.now(), None)
@@ -220,8 +222,13 @@ def admit(platform: Platform) -> None:
 
 
 def _claims(session: Session, statuses: tuple[str, ...]) -> list[Claim]:
-    columns = select(Job.id, Job.pool, Job.demand, Job.priority, Job.seq).where(Job.status.in_(statuses))
-    return [Claim(*row) for row in session.execute(columns)]
+    columns = select(Job.id, Job.pool, Job.demand, Job.priority, Job.seq, Project.team_id)
+    found = session.execute(columns.join(Project, Project.id == Job.project_id).where(Job.status.in_(statuses)))
+    return [Claim(*row) for row in found]
+
+
+def _limits(session: Session) -> dict[tuple[str, str], int]:
+    return {(limit.team_id, limit.gpu_type): limit.max_gpus for limit in session.scalars(select(TeamLimit))}
 
 
 def _start(platform: Platform) -> None:
@@ -252,3 +259,4 @@ def _start_one(platform: Platform, job_id: str) -> None:
 def _set_status(job: Job, status: str, now: float, message: str | None) -> None:
     logger.info("job %s: %s", job.id, status)
     job.status, job.updated_at, job.error_message = status, max(now, job.updated_at), message
+    job.history.add(StatusChange(status=status, created_at=job.updated_at, message=message))

@@ -2,7 +2,7 @@
 
 Jobs draw from pools: one for each GPU type, counted in GPUs, and "CPU" for jobs without, counted in cores. Within a
 pool the higher priority goes first, then the older job, and nobody overtakes: a large job at the head is not starved by
-small ones behind it. Spot and dedicated jobs count alike.
+small ones behind it. Spot and dedicated jobs count alike. A team that is at its limit waits without holding up others.
 
 The capacity of a pool is what `--capacity` or an organization's limit says. A pool of which nothing is said has
 `DEFAULT_GPUS` GPUs, or the machine's cores, and lets a job that is larger than that run alone: on a laptop everything
@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from truss_train_core.definitions import Accelerator
 
@@ -26,13 +28,14 @@ DEFAULT_GPUS = 8
 
 @dataclass(frozen=True)
 class Claim:
-    """What one job takes, or would take, out of a pool. `seq` counts up with the job's age."""
+    """What one job takes, or would take, out of a pool. `seq` counts up: the older job has the lower one."""
 
     job_id: str
     pool: str
     amount: int
     priority: int = 0
     seq: int = 0
+    team_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,31 +46,54 @@ class Plan:
     advice: Mapping[str, str]
 
 
-def plan(queued: Iterable[Claim], running: Iterable[Claim], capacity: Mapping[str, int]) -> Plan:
-    """Start, in each pool, as many jobs from the head of the queue as fit."""
-    used: dict[str, int] = {}
+def plan(
+    queued: Iterable[Claim],
+    running: Iterable[Claim],
+    capacity: Mapping[str, int],
+    limits: Mapping[tuple[str, str], int] = MappingProxyType({}),
+) -> Plan:
+    """Start, in each pool, as many jobs from the head of the queue as fit.
+
+    Args:
+        queued: what waits.
+        running: what holds capacity.
+        capacity: sizes of those pools that something was said of.
+        limits: by team and pool, the most that the team may use.
+    """
+    used: Counter[str] = Counter()
+    used_by: Counter[tuple[str, str]] = Counter()
     for claim in running:
-        used[claim.pool] = used.get(claim.pool, 0) + claim.amount
+        used[claim.pool] += claim.amount
+        used_by[claim.team_id, claim.pool] += claim.amount
     start: list[str] = []
     advice: dict[str, str] = {}
-    waiting: dict[str, int] = {}
+    waiting: Counter[str] = Counter()
+    held: set[tuple[str, str]] = set()
     for claim in sorted(queued, key=lambda claim: (-claim.priority, claim.seq)):
-        pool = claim.pool
-        size, in_use, ahead = pool_size(pool, capacity), used.get(pool, 0), waiting.get(pool, 0)
+        pool, of_team, need = claim.pool, (claim.team_id, claim.pool), _count(claim.amount, claim.pool)
+        size, limit = pool_size(pool, capacity), limits.get(of_team)
         if pool in capacity and claim.amount > size:
             advice[claim.job_id] = (
-                f"This job needs {_count(claim.amount, pool)}, and the platform has {size}: it cannot start. "
+                f"This job needs {need}, and the platform has {size}: it cannot start. "
                 f"Stop it, or serve with --capacity {pool}={claim.amount}."
             )
-        elif not ahead and (in_use + claim.amount <= size or (in_use == 0 and pool not in capacity)):
-            used[pool] = in_use + claim.amount
+        elif limit is not None and claim.amount > limit:
+            advice[claim.job_id] = (
+                f"This job needs {need}, and its team may use {limit}: it cannot start. Stop it, or raise the limit."
+            )
+        elif limit is not None and (of_team in held or used_by[of_team] + claim.amount > limit):
+            held.add(of_team)
+            advice[claim.job_id] = f"Waiting for {need}: its team uses {used_by[of_team]} of the {limit} that it may."
+        elif not waiting[pool] and (used[pool] + claim.amount <= size or (not used[pool] and pool not in capacity)):
+            used[pool] += claim.amount
+            used_by[of_team] += claim.amount
             start.append(claim.job_id)
         else:
-            waiting[pool] = ahead + 1
             advice[claim.job_id] = (
-                f"Waiting for {_count(claim.amount, pool)}: {in_use} of {size} in use, {ahead} ahead in the queue. "
+                f"Waiting for {need}: {used[pool]} of {size} in use, {waiting[pool]} ahead in the queue. "
                 f"`truss-train serve --capacity {pool}=N` sets how many there are."
             )
+            waiting[pool] += 1
     return Plan(tuple(start), advice)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, Field, model_validator
 from sqlalchemy import ColumnElement
 
 from truss_train_core.api import models
@@ -14,6 +14,7 @@ from truss_train_core.definitions import AvailabilityModel
 from truss_train_core.local.server import answers, lifecycle
 from truss_train_core.local.server.calls import Answer, Call, Route
 from truss_train_core.local.server.database import Job
+from truss_train_core.local.server.job_bodies import LARGEST
 from truss_train_core.local.server.problems import Problem, invalid
 from truss_train_core.local.server.routes.projects import find_project
 
@@ -23,7 +24,7 @@ class _Create(BaseModel):
 
 
 class _Update(BaseModel):
-    priority: int | None = None
+    priority: int | None = Field(default=None, ge=-LARGEST, le=LARGEST)
     availability_model: AvailabilityModel | None = None
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -19,21 +19,24 @@ from truss_train_core.local.server.lifecycle import find_job
 from truss_train_core.local.server.problems import invalid
 from truss_train_core.local.server.references import stored_checkpoints
 
+EpochMillis = Annotated[int, Field(ge=0, lt=253_402_300_800_000)]
+"""Milliseconds since the epoch, up to the year 9999: there are no later dates."""
+
 
 class LogQuery(BaseModel):
     """Which lines: by default the newest 500 of the last half hour, newest first."""
 
-    start_epoch_millis: int | None = Field(default=None, ge=0)
-    end_epoch_millis: int | None = Field(default=None, ge=0)
+    start_epoch_millis: EpochMillis | None = None
+    end_epoch_millis: EpochMillis | None = None
     direction: Literal["asc", "desc"] | None = None
     limit: int | None = Field(default=500, ge=1, le=LOG_LIMIT)
     min_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None
 
 
 class _MetricsQuery(BaseModel):
-    start_epoch_millis: int | None = Field(default=None, ge=0)
-    end_epoch_millis: int | None = Field(default=None, ge=0)
-    step_seconds: int | None = Field(default=None, ge=1)
+    start_epoch_millis: EpochMillis | None = None
+    end_epoch_millis: EpochMillis | None = None
+    step_seconds: int | None = Field(default=None, ge=1, le=10**9)
 
 
 class _FilesQuery(BaseModel):

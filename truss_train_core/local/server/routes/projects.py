@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ def cache_summary(call: Call) -> Answer:
         project = find_project(session, call.path["project_id"])
     cache = call.platform.data.project_cache(project.id)
     return {
-        "timestamp": _iso(call.platform.now()),
+        "timestamp": answers.moment(call.platform.now()).isoformat(),
         "project_id": project.id,
         "file_summaries": list(_summaries(cache)),
     }
@@ -100,18 +99,17 @@ def _team(call: Call, session: Session, name: str | None, now: float) -> Team:
 
 def _summaries(root: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(root.rglob("*")):
-        status = path.lstat()
+        try:
+            status = path.lstat()
+        except FileNotFoundError:  # a job removed it meanwhile
+            continue
         yield {
             "path": str(path.relative_to(root)),
             "size_bytes": status.st_size,
-            "modified": _iso(status.st_mtime),
+            "modified": answers.moment(status.st_mtime).isoformat(),
             "file_type": "directory" if stat.S_ISDIR(status.st_mode) else "file",
             "permissions": stat.filemode(status.st_mode),
         }
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()
 
 
 ROUTES = (
