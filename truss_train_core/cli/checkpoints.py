@@ -90,18 +90,20 @@ def metric_columns(names: Iterable[str], first: str | None) -> list[str]:
 
 def _table(found: Sequence[Candidate], best: Choice | None) -> Table:
     metrics = metric_columns((name for each in found for name in each.metrics), best.metric if best else None)
-    table = output.table("", "CHECKPOINT", "TYPE", "SIZE", "CREATED", *metrics, "NOTE", right=("SIZE", *metrics))
+    table = output.table("", "CHECKPOINT", "TYPE", "SIZE", "CREATED", *metrics, right=("SIZE", *metrics))
+    if any(each.rejected for each in found):
+        table.add_column("NOT DEPLOYABLE")
     for each in found:
         checkpoint = each.checkpoint
         is_best = best is not None and checkpoint == best.checkpoint
         table.add_row(
             "★" if is_best else "",
             checkpoint.checkpoint_id,
-            checkpoint.checkpoint_type or "",
+            checkpoint.checkpoint_type,
             output.size(checkpoint.size_bytes),
             output.ago(checkpoint.created_at),
             *(output.figure(each.metrics.get(name)) for name in metrics),
-            each.rejected or "",
+            *filter(None, [each.rejected]),
             style="bold green" if is_best else "dim" if each.rejected else None,
         )
     return table

@@ -168,16 +168,17 @@ def _to_stop(client: Client, job_id: str | None, project: str | None, everything
 
 
 def _jobs_table(found: Sequence[TrainingJob]) -> Table:
-    table = output.table("JOB", "NAME", "PROJECT", "STATUS", "MACHINE", "CREATED", "TOOK", right=("TOOK",))
+    columns = ("JOB", "NAME", "PROJECT", "STATUS", "MACHINE", "CREATED", "TOOK")
+    table = output.table(*columns, right=("TOOK",), gives_way=("NAME", "PROJECT", "MACHINE"))
     for job in found:
         machine = job.instance_type.name if job.instance_type else ""
         end = job.updated_at if job.is_terminal else datetime.now(timezone.utc)
         table.add_row(
             job.id,
-            job.name or "",
-            job.training_project.name,
+            output.may_be_cut(job.name),
+            output.may_be_cut(job.training_project.name),
             output.status_text(job.current_status),
-            f"{job.node_count} × {machine}" if job.node_count > 1 else machine,
+            output.may_be_cut(f"{job.node_count} × {machine}" if job.node_count > 1 else machine),
             output.ago(job.created_at),
             output.duration((end - job.created_at).total_seconds()),
         )

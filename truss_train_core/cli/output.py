@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,14 +112,28 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
     print(text, flush=True)  # noqa: T201 - the result itself
 
 
-def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """An empty table in the house style: no frames, a quiet head, columns in `right` aligned for figures."""
+def table(*columns: str, right: Sequence[str] = (), gives_way: Sequence[str] = ()) -> Table:
+    """An empty table in the house style: no frames, a quiet head.
+
+    Args:
+        columns: their heads.
+        right: those of figures, aligned to the right.
+        gives_way: those that become narrower on a narrow terminal, which the others do last; see `may_be_cut`.
+    """
     from rich.table import Table
 
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", no_wrap=True, overflow="ellipsis")
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        made.add_column(column, justify=justify, no_wrap=column not in gives_way, overflow="ellipsis")
     return made
+
+
+def may_be_cut(text: str | None) -> Text:
+    """A cell that ends in "…" where its column has become too narrow."""
+    from rich.text import Text
+
+    return Text(text or "", no_wrap=True, overflow="ellipsis")
 
 
 def status_text(status: str) -> Text:

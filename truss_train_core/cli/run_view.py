@@ -148,11 +148,11 @@ class Board:
 
 def attempts_table(board: Board) -> Table:
     """Every attempt: its job, how it ended or stands, how long it took, where it began."""
-    table = output.table("ATTEMPT", "JOB", "STATUS", "TOOK", "FROM", right=("ATTEMPT", "TOOK"))
+    table = output.table("ATTEMPT", "JOB", "STATUS", "TOOK", "FROM", right=("ATTEMPT", "TOOK"), gives_way=("JOB",))
     for each in board.attempts:
         took = output.duration((each.ended or board.clock()) - each.began)
         status = output.status_text(each.status)
-        table.add_row(str(each.number), each.job_name, status, took, each.origin or "the start")
+        table.add_row(str(each.number), output.may_be_cut(each.job_name), status, took, each.origin or "the start")
     return table
 
 

@@ -10,7 +10,7 @@ loaded = Path(os.environ.get("BT_LOAD_CHECKPOINT_DIR", "none"))
 
 states = [json.loads(path.read_text()) for path in loaded.rglob("trainer_state.json")]
 state = max(states, key=lambda state: state["global_step"], default={"global_step": 0, "log_history": []})
-print("starting after step", state["global_step"], flush=True)
+print("starting after step", state["global_step"], flush=True)  # noqa: T201
 
 for step in range(state["global_step"] + 1, STEPS + 1):
     time.sleep(float(os.environ.get("STEP_SECONDS", "0.3")))
@@ -26,4 +26,4 @@ for step in range(state["global_step"] + 1, STEPS + 1):
     shutil.copy(Path(__file__).with_name("serve.py"), folder / "serve.py")
     (folder / "step.txt").write_text(str(step))
     (folder / "trainer_state.json").write_text(json.dumps(state))
-    print(f"step {step}/{STEPS}  eval_loss {loss}", flush=True)
+    print(f"step {step}/{STEPS}  eval_loss {loss}", flush=True)  # noqa: T201
