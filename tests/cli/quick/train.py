@@ -14,7 +14,8 @@ print("starting after step", state["global_step"], flush=True)  # noqa: T201
 
 for step in range(state["global_step"] + 1, STEPS + 1):
     time.sleep(float(os.environ.get("STEP_SECONDS", "0.3")))
-    if step == int(os.environ.get("FAIL_AT", "0")):
+    fails = os.environ.get("FAIL_AT") or (os.environ.get("FAIL_ONCE_AT") if not states else None)
+    if step == int(fails or 0):
         raise SystemExit(f"failing at step {step}, as asked")
     loss = abs(step - 3) + 0.5
     state["global_step"] = step
