@@ -311,6 +311,109 @@ def test_the_former_deployment_goes_on_if_it_is_wanted(platform: Served, job: tu
     platform.call("POST", f"{environments}/nowhere/promote", keep, expect=404)
 
 
+def test_an_environment_is_put_to_rest_and_woken_by_its_name(platform: Served, job: tuple[str, str]) -> None:
+    model, deployment = deployed(platform, job)
+    serve(platform, deployment)
+    production = f"/v1/models/{model}/environments/production"
+    assert "Nothing was promoted" in platform.call("POST", f"{production}/activate", expect=404)["message"]
+    platform.call("POST", f"{production}/promote", {"deployment_id": deployment})
+
+    platform.call("POST", f"{production}/deactivate")
+    assert (look(platform, model, "production")["status"], platform.serving.stops) == ("DEACTIVATING", [deployment])
+    platform.serving.set(deployment, "inactive")
+    platform.move_on()
+    assert platform.call("POST", f"{production}/activate") == {"success": True}
+    assert look(platform, model, deployment)["status"] == "BUILDING"
+
+
+def test_an_environment_has_nothing_to_set_and_nothing_to_cancel(platform: Served, job: tuple[str, str]) -> None:
+    model, _ = deployed(platform, job)
+    production = f"/v1/models/{model}/environments/production"
+
+    answer = platform.call("PATCH", production, {"autoscaling_settings": {"max_replica": 3}})
+    assert (answer["status"], answer["environment"]["autoscaling_settings"]["max_replica"]) == ("UNCHANGED", 1)
+    assert "one process" in answer["message"]
+    assert "speed" in platform.call("PATCH", production, {"speed": 3}, expect=400)["message"]
+    cancelled = platform.call("POST", f"{production}/cancel_promotion", expect=400)
+    assert cancelled["message"].startswith("Nothing is being promoted to 'production'")
+
+
+def test_what_answered_in_a_deleted_environment_is_scaled_to_zero(platform: Served, job: tuple[str, str]) -> None:
+    model, deployment = deployed(platform, job)
+    serve(platform, deployment)
+    environments = f"/v1/models/{model}/environments"
+    for name in ("staging", "canary"):
+        platform.call("POST", environments, {"name": name})
+        platform.call("POST", f"{environments}/{name}/promote", {"deployment_id": deployment})
+
+    platform.call("DELETE", f"{environments}/canary")
+    assert platform.serving.stops == []
+    platform.call("DELETE", f"{environments}/staging")
+    platform.serving.set(deployment, "inactive")
+    platform.move_on()
+    assert look(platform, model, deployment)["status"] == "SCALED_TO_ZERO"
+    assert "cannot be deleted" in platform.call("DELETE", f"{environments}/production", expect=400)["message"]
+
+
+def test_a_failed_deployment_is_retried_and_no_other(platform: Served, job: tuple[str, str]) -> None:
+    model, deployment = deployed(platform, job)
+    path = f"/v1/models/{model}/deployments/{deployment}/retry"
+
+    refused = platform.call("POST", path)
+    assert (refused["retried"], refused["reason"][:15]) == (False, "It is BUILDING:")
+    platform.serving.set(deployment, "deploy_failed")
+    platform.move_on()
+    answer = platform.call("POST", path)
+    assert (answer["retried"], answer["reason"], answer["deployment"]["status"]) == (True, None, "BUILDING")
+    platform.move_on()
+    serve(platform, deployment)
+    assert look(platform, model, deployment)["status"] == "ACTIVE"
+
+
+def test_there_is_no_development_deployment(platform: Served, job: tuple[str, str]) -> None:
+    model, _ = deployed(platform, job)
+    for method, path in (("GET", ""), ("POST", "/activate"), ("POST", "/deactivate"), ("POST", "/retry")):
+        refused = platform.call(method, f"/v1/models/{model}/deployments/development{path}", expect=404)
+        assert "no development deployment" in refused["message"]
+
+
+@pytest.mark.parametrize(("mode", "step", "sets"), [("CURRENT", None, 1), ("SUMMARY", None, 1), ("SERIES", 60, 0)])
+def test_metrics_of_a_deployment_have_a_window_and_no_series(
+    platform: Served, job: tuple[str, str], mode: str, step: int | None, sets: int
+) -> None:
+    model, deployment = deployed(platform, job)
+    path = f"/v1/models/{model}/deployments/{deployment}/metrics"
+    answer = platform.call("GET", path, mode=mode, start_epoch_millis=1000, end_epoch_millis=2000)
+
+    assert (answer["start_epoch_millis"], answer["end_epoch_millis"], answer["step_seconds"]) == (1000, 2000, step)
+    assert answer["metric_descriptors"] == []
+    assert [each["values"] for each in answer["metric_values"]] == [[]] * sets
+    platform.call("GET", path, expect=400, start_epoch_millis=2000, end_epoch_millis=1000)
+
+
+def test_a_filter_of_logs_that_is_not_served_is_not_passed_over(platform: Served, job: tuple[str, str]) -> None:
+    model, deployment = deployed(platform, job)
+    path = f"/v1/models/{model}/deployments/{deployment}/logs"
+
+    assert platform.call("GET", path, limit=5)["logs"] == []
+    assert "by includes" in platform.call("GET", path, expect=501, includes="error")["message"]
+    assert "by replica" in platform.call("POST", path, {"replica": "abcde"}, expect=501)["message"]
+
+
+def test_models_are_listed_by_team(platform: Served, job: tuple[str, str]) -> None:
+    model, _ = deployed(platform, job)
+    body = {"training_project": {"name": "other", "team_name": "vision"}}
+    platform.call("POST", "/v1/training_projects", body)
+    teams = {team["name"]: team["id"] for team in platform.call("GET", "/v1/teams")["teams"]}
+
+    listed = {name: platform.call("GET", f"/v1/teams/{id_}/models")["models"] for name, id_ in teams.items()}
+    assert {name: [each["id"] for each in models] for name, models in listed.items()} == {
+        "local": [model],
+        "vision": [],
+    }
+    platform.call("GET", "/v1/teams/nowhere/models", expect=404)
+
+
 def test_a_deployed_checkpoint_outlives_its_job_and_goes_with_its_deployment(
     platform: Served, job: tuple[str, str]
 ) -> None:

@@ -207,6 +207,8 @@ def test_a_job_gets_what_its_definition_says(platform: Served) -> None:
         ({"compute": {"accelerator": {"accelerator": "H1000", "count": 1}}}, "training_job.compute.accelerator"),
         ({"compute": {"accelerator": {"accelerator": "H100", "count": 9}}}, "use more nodes"),
         ({"compute": {"node_count": 0}}, "training_job.compute.node_count"),
+        ({"compute": {"node_count": 10**12}}, "training_job.compute.node_count"),
+        ({"priority": 10**30}, "training_job.priority"),
         ({"runtime": {"environment_variables": {"T": {"name": "gone"}}}}, "there is no secret 'gone'. Add it first"),
         ({"runtime": {"artifacts": [{"s3_bucket": "b", "s3_key": "k"}]}}, "'k' was not uploaded"),
         ({"interactive_session": {"trigger": "on_startup"}}, "no interactive sessions"),
@@ -232,6 +234,19 @@ def test_an_error_does_not_repeat_what_was_sent(platform: Served) -> None:
 
     assert "KEY" in answer["message"]
     assert "hunter2" not in answer["message"]
+
+
+def test_a_job_without_a_session_has_no_codes_no_session_and_no_login(platform: Served) -> None:
+    project = platform.project()
+    path = f"/v1/training_projects/{project}/jobs/{platform.running_job(project)}"
+    key = {"public_key": "ssh-ed25519 AAAA", "replica_id": "0"}
+
+    assert platform.call("GET", f"{path}/auth_codes") == {"auth_codes": []}
+    update = platform.call("PATCH", f"{path}/interactive_sessions/s1", {"timeout_minutes": 60}, expect=404)
+    assert "no interactive session 's1'" in update["message"]
+    assert "no interactive sessions" in platform.call("POST", f"{path}/ssh/sign", key, expect=400)["message"]
+    assert "public_key" in platform.call("POST", f"{path}/ssh/sign", {}, expect=400)["message"]
+    platform.call("GET", f"/v1/training_projects/{project}/jobs/nowhere/auth_codes", expect=404)
 
 
 def test_jobs_are_found_by_status_project_and_id(platform: Served) -> None:

@@ -5,8 +5,10 @@ import pytest
 from truss_train_core.local.server.scheduler import CPU, Claim, parse_capacity, plan
 
 
-def job(name: str, amount: int = 1, *, pool: str = "H100", priority: int = 0, seq: int = 0) -> Claim:
-    return Claim(name, pool, amount, priority, seq)
+def job(
+    name: str, amount: int = 1, *, pool: str = "H100", priority: int = 0, seq: int = 0, team: str = "ours"
+) -> Claim:
+    return Claim(name, pool, amount, priority, seq, team)
 
 
 def test_the_higher_priority_goes_first_and_then_the_older_job() -> None:
@@ -46,6 +48,27 @@ def test_without_a_stated_capacity_a_large_job_runs_alone() -> None:
 
 def test_a_capacity_of_none_starts_nothing() -> None:
     assert plan([job("a")], [], {"H100": 0}).start == ()
+
+
+def test_nobody_overtakes_within_a_team_at_its_limit_and_other_teams_go_on() -> None:
+    queued = [job("large", 4, seq=1), job("small", 1, seq=2), job("theirs", 1, seq=3, team="theirs")]
+    planned = plan(queued, [job("running", 2)], {"H100": 8}, {("ours", "H100"): 4})
+
+    assert planned.start == ("theirs",)
+    assert "its team uses 2 of the 4 that it may" in planned.advice["small"]
+
+
+def test_a_job_beyond_the_limit_of_its_team_is_told_so_and_blocks_nobody() -> None:
+    planned = plan([job("huge", 8, seq=1), job("next", 4, seq=2)], [], {"H100": 8}, {("ours", "H100"): 4})
+
+    assert planned.start == ("next",)
+    assert "its team may use 4: it cannot start" in planned.advice["huge"]
+
+
+def test_a_limit_is_of_one_pool() -> None:
+    planned = plan([job("a", pool="L4"), job("b")], [], {"H100": 8, "L4": 1}, {("ours", "L4"): 0})
+
+    assert planned.start == ("b",)
 
 
 def test_a_capacity_is_read_from_text() -> None:
