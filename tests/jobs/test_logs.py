@@ -117,6 +117,16 @@ def test_lines_that_become_visible_late_are_read_also_after_the_end(world: World
     assert Counter(emitted(world)) == Counter(texts(lines))
 
 
+def test_a_flood_of_late_lines_is_read_once_and_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pages of a replica that fell behind lie before lines of another one that were read long ago."""
+    monkeypatch.setattr(logs, "LOG_LIMIT", 10)
+    monkeypatch.setattr(logs, "SEEN_LIMIT", 8)
+    lines = [at(30 + n / 10, f"leader {n}") for n in range(7)]
+    lines += [at(5 + n / 10, f"slow {n}", "g00r1", late=35) for n in range(100)]
+    follow(world, add_job(world, lines))
+    assert Counter(emitted(world)) == Counter(texts(lines))
+
+
 def test_the_wait_goes_on_while_the_log_cannot_be_read(world: World) -> None:
     world.faults = [Fault("/logs", broken(), times=8)]
     job = add_job(world, [at(5, "early"), at(55, "late")])

@@ -140,10 +140,11 @@ def test_a_timeout_says_that_the_job_goes_on_and_how_to_end_it(world: World) -> 
 
 def test_a_timeout_holds_during_an_outage(world: World) -> None:
     job = add(world, LONG)
-    world.faults = [Fault("/jobs/", away(), times=9999)]
+    world.faults = [Fault("search", away(), times=9999)]
     with pytest.raises(WaitTimeout):
         world.run(jobs.wait(job, limits=Limits(timeout=300)))
-    assert world.time - START < 360
+    assert 300 <= world.time - START < 360
+    assert len(world.heard(ApiOutage)) > 10
 
 
 def test_a_job_that_ends_at_the_deadline_is_seen(world: World) -> None:

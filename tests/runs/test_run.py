@@ -43,7 +43,18 @@ from truss_train_core.events import (
     ModelAnswered,
     Resuming,
 )
-from truss_train_core.runs import Best, RecordChanged, RunPlan, RunRecord, jobs_of, new_record, reopened, run, run_key, step
+from truss_train_core.runs import (
+    Best,
+    RecordChanged,
+    RunPlan,
+    RunRecord,
+    jobs_of,
+    new_record,
+    reopened,
+    run,
+    run_key,
+    step,
+)
 from truss_train_core.waiting import Limits
 
 KEY = run_key("run", "task")
@@ -216,6 +227,29 @@ def test_a_latest_checkpoint_that_is_not_there_is_an_error_before_anything_is_cr
     assert not world.jobs
 
 
+def test_a_runs_own_job_is_not_the_latest_that_it_starts_from(world: World, tmp_path: Path) -> None:
+    """A zombie of this run has created its first job already."""
+    latest = BasetenCheckpoint.from_latest_checkpoint(project_name="digits")
+    story = plan(tmp_path, project=project(LoadCheckpointConfig(enabled=True, checkpoints=[latest])))
+    world.add_job("p1", {"name": "earlier"}, completes(10)).created -= 1000
+    world.add_job("p1", {"name": story.name(KEY, 1)}, completes(40)).created -= 500
+    assert [each.name for each in start(world, story).origin] == ["checkpoint-10"]
+
+
+def test_the_checkpoints_of_a_twin_that_was_stopped_are_no_candidates(world: World, tmp_path: Path) -> None:
+    story = plan(tmp_path, best=None)
+    world.script = attempts(completes(10))
+    record = new_record(story, KEY)
+    while record.phase != "choosing":
+        record = world.run(step(record, story))
+    twin = world.add_job("p1", {"name": record.attempt.job_name}, completes(10, 20))
+    world.time += 60
+    twin.stopped = world.time
+    done = start(world, story, record)
+    assert done.choice
+    assert (done.choice.checkpoint.job_id, done.choice.checkpoint.name) == ("j1", "checkpoint-10")
+
+
 def test_training_alone_ends_when_it_has_completed(world: World, tmp_path: Path) -> None:
     record = start(world, plan(tmp_path, best=None, deploy=None, question=None))
     assert (record.phase, record.choice, record.deployment) == ("done", None, None)
@@ -381,6 +415,13 @@ def test_failing_twice_at_the_same_place_ends_the_run_early(
     where = "without a checkpoint after checkpoint-10" if saved else "without any checkpoint"
     assert f"attempts 1 and 3 failed at the same place, {where}" in message
     assert len(world.jobs) == 3
+
+
+def test_failing_at_the_same_place_is_noticed_across_many_preemptions(world: World, tmp_path: Path) -> None:
+    lost = [breaks("PREEMPTED", message="the node was preempted " * 20)] * 25
+    world.script = attempts(breaks("FAILED", 10), *lost, breaks("FAILED"))
+    message = ends_with(world, plan(tmp_path, max_failures=9, max_preemptions=99))
+    assert "attempts 1 and 27 failed at the same place" in message
 
 
 def test_failing_again_after_a_newer_checkpoint_goes_on(world: World, tmp_path: Path) -> None:
