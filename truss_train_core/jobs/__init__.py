@@ -6,7 +6,8 @@ job = client.run(jobs.follow(job), on_event=print)
 jobs.expect_completed(job)
 """
 
-from truss_train_core.jobs.finding import fetch, find, find_project, metrics
+from truss_train_core.api.models import TrainingJob
+from truss_train_core.jobs.finding import fetch, find, find_active, find_project, metrics
 from truss_train_core.jobs.logs import fetch_log, follow, log_start, read_log
 from truss_train_core.jobs.names import job_name, run_key
 from truss_train_core.jobs.stopping import describe, get, stop
@@ -19,12 +20,14 @@ __all__ = [
     "Companion",
     "Pace",
     "Submitted",
+    "TrainingJob",
     "Upload",
     "describe",
     "expect_completed",
     "fetch",
     "fetch_log",
     "find",
+    "find_active",
     "find_project",
     "follow",
     "get",
