@@ -43,9 +43,7 @@ def deploy_checkpoints(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the configuration it would get; deploy nothing.")
     ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Return when it serves, or once it is created.")
-    ] = True,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once it is created, not when it serves.")] = False,
     remote: options.Remote = options.DEFAULT_REMOTE,
     form: options.Output = Format.TEXT,
 ) -> None:
@@ -69,7 +67,7 @@ def deploy_checkpoints(
         if dry_run:
             _preview(client, wanted)
         else:
-            _deploy(client, wanted, form, wait=wait)
+            _deploy(client, wanted, form, wait=not no_wait)
 
 
 def _definition(config: Path | None, model_name: str | None, accelerator: str | None) -> DeployCheckpointsConfig:

@@ -97,11 +97,13 @@ def metrics(
     remote: options.Remote = options.DEFAULT_REMOTE,
     form: options.Output = Format.TEXT,
 ) -> None:
-    """Show what a job's nodes use: processors, memory, disk, GPUs."""
+    """Show what a job's nodes use, or used: processors, memory, disk, GPUs."""
     from truss_train_core import jobs
 
     with connect(remote) as client:
-        answer = client.run(jobs.metrics(client.run(jobs.find(job_id, project=project))))
+        job = client.run(jobs.find(job_id, project=project))
+        age = (datetime.now(timezone.utc) - job.created_at).total_seconds()
+        answer = client.run(jobs.metrics(job, seconds=age if job.is_terminal else None))
     if form is Format.JSON:
         output.print_json(answer)
         return
@@ -109,7 +111,7 @@ def metrics(
     if rows:
         output.stdout().print(_metrics_table(rows))
     else:
-        output.message(f"Nothing was measured of job {answer.training_job.id} lately.")
+        output.message(f"Nothing was measured of {jobs.describe(job)}.")
 
 
 def stop(

@@ -6,6 +6,7 @@ Commands import what they work with when they run, so that `--help` and completi
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import warnings
 from typing import Annotated, TextIO
@@ -22,16 +23,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(push.push)
-app.command()(run.run)
-app.command("jobs")(jobs.list_jobs)
-app.command()(jobs.logs)
-app.command()(jobs.metrics)
-app.command("checkpoints")(checkpoints.list_checkpoints)
-app.command()(jobs.stop)
-app.command()(deploy.deploy_checkpoints)
-app.command()(local.serve)
-app.add_typer(local.app, name="local")
+_TRAIN, _LOOK, _HERE = "Train and deploy", "Look and stop", "This machine"
+app.command(rich_help_panel=_TRAIN)(push.push)
+app.command(rich_help_panel=_TRAIN, epilog=run.EXAMPLE)(run.run)
+app.command(rich_help_panel=_TRAIN)(deploy.deploy_checkpoints)
+app.command("jobs", rich_help_panel=_LOOK)(jobs.list_jobs)
+app.command(rich_help_panel=_LOOK)(jobs.logs)
+app.command(rich_help_panel=_LOOK)(jobs.metrics)
+app.command("checkpoints", rich_help_panel=_LOOK)(checkpoints.list_checkpoints)
+app.command(rich_help_panel=_LOOK)(jobs.stop)
+app.command(rich_help_panel=_HERE)(local.serve)
+app.add_typer(local.app, name="local", rich_help_panel=_HERE)
 
 
 def _print_version(asked: bool) -> None:
@@ -53,6 +55,7 @@ def _options(
 
 def main() -> None:
     """The console script: run a command and leave with its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the terminal is put in order
     sys.exit(invoke(sys.argv[1:]))
 
 

@@ -9,6 +9,7 @@ import typer
 
 from truss_train_core.cli import config_files, options, output
 from truss_train_core.cli.connection import AT_ONCE, PATIENTLY, connect
+from truss_train_core.cli.failures import interruptible
 from truss_train_core.cli.jobs import follow, ways_on
 from truss_train_core.cli.output import Format
 
@@ -64,7 +65,7 @@ def push(
     listener = json_lines if tail and form is Format.JSON else narrator()
     with connect(remote, deadline=PATIENTLY if tail else AT_ONCE) as client:
         config_files.report(packed)
-        with upload_bar(package.archive_size(packed)) as progress:
+        with interruptible(_may_be_created), upload_bar(package.archive_size(packed)) as progress:
             flow = pushing.push_flow(pushing.for_team(project, client.remote), directory, progress=progress)
             submitted = client.run(flow, on_event=listener)
         if tail:
@@ -77,6 +78,10 @@ def push(
             output.messages(
                 ["Look at it:", f"  {client.remote.job_page(job.training_project_id, job.id)}", *ways_on(job)]
             )
+
+
+def _may_be_created() -> list[str]:
+    return ["Whether the job was created already, this tells:", "  truss-train jobs"]
 
 
 def overridden(project: TrainingProject, overrides: Mapping[str, Any]) -> TrainingProject:

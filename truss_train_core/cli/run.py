@@ -19,7 +19,7 @@ from truss_train_core.cli.checkpoints import Metric, Mode, check_metric
 from truss_train_core.cli.connection import PATIENTLY, connect
 from truss_train_core.cli.failures import BadOptions, interruptible
 from truss_train_core.cli.output import Format
-from truss_train_core.errors import TrussTrainError
+from truss_train_core.errors import ConfigFileError, TrussTrainError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from truss_train_core.api.flows import Event
     from truss_train_core.cli.progress import Listener
     from truss_train_core.cli.record_file import RecordFile
+    from truss_train_core.definitions import DeployCheckpointsConfig
     from truss_train_core.runs import RunPlan, RunRecord
+
+
+EXAMPLE = "For example: truss-train run config.py --metric eval_loss --mode min --ask question.json"
 
 
 def run(
@@ -36,26 +40,21 @@ def run(
     metric: Metric = None,
     mode: Mode = None,
     max_failures: Annotated[
-        int, typer.Option(metavar="NUMBER", min=0, help="Failed attempts that are followed by another.")
+        int, typer.Option(metavar="NUMBER", help="Failed attempts that are followed by another.")
     ] = 2,
     max_preemptions: Annotated[
-        int, typer.Option(metavar="NUMBER", min=0, help="The same for attempts whose machines were taken away.")
+        int, typer.Option(metavar="NUMBER", help="Preempted attempts that are followed by another.")
     ] = 10,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0, help="How long to wait for each attempt; it goes on.")
+        float | None, typer.Option(metavar="SECONDS", help="How long to wait for each attempt, which goes on.")
     ] = None,
-    deploy: Annotated[
-        bool, typer.Option("--deploy/--no-deploy", help="Deploy as the file's DeployCheckpointsConfig says.")
-    ] = True,
+    no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Train and choose only.")] = False,
     ask: Annotated[
-        str | None, typer.Option("--ask", metavar="JSON|FILE", help="What to ask the deployed model, as a JSON object.")
+        str | None, typer.Option(metavar="JSON|FILE", help="What to ask the deployed model: a JSON object.")
     ] = None,
     record: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where the run is noted; .truss-train/runs/PROJECT-KEY.json beside CONFIG if not given.",
-        ),
+        typer.Option(metavar="FILE", help="Where the run is noted; otherwise in .truss-train beside CONFIG."),
     ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="FILE", help="Go on with the run that is noted there.")] = None,
     remote: options.Remote = options.DEFAULT_REMOTE,
@@ -63,13 +62,16 @@ def run(
 ) -> None:
     """Train, resume where it breaks off, choose the best checkpoint, deploy it and ask it.
 
-    Killed at any moment, the run goes on with --resume: no job and no deployment is made twice.
+    The file holds a TrainingProject and a DeployCheckpointsConfig. Killed at any moment, the run goes on with
+    --resume: no job and no deployment is made twice.
     """
     from truss_train_core import package, runs
     from truss_train_core.pushing import for_team
     from truss_train_core.waiting import Limits
 
     check_metric(metric, mode)
+    if timeout is not None and timeout <= 0:
+        raise BadOptions("--timeout is a number of seconds, more than 0.")
     question = _question(ask)
     project, directory = config_files.training_project(config)
     config_files.report(package.prepare(directory, project.job.workspace))
@@ -80,7 +82,7 @@ def run(
             max_failures=max_failures,
             max_preemptions=max_preemptions,
             best=runs.Best(metric=metric, mode=mode.value) if metric and mode else None,
-            deploy=config_files.deployment(config) if deploy else None,
+            deploy=None if no_deploy else _deployment(config),
             question=question,
             training=Limits(timeout=timeout),
         )
@@ -90,6 +92,14 @@ def run(
             output.print_json({"result": final}, indent=None)
         else:
             output.stdout().print(_summary(client, final, file))
+
+
+def _deployment(config: Path) -> DeployCheckpointsConfig:
+    try:
+        return config_files.deployment(config)
+    except ConfigFileError as error:
+        error.hint = " ".join(filter(None, (error.hint, "To train and choose only, say --no-deploy.")))
+        raise
 
 
 def _question(text: str | None) -> dict[str, Any] | None:

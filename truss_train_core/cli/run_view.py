@@ -22,9 +22,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
+from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 8
 """Checkpoints shown at once: the newest, and the best."""
+_MOST_ATTEMPTS = 5
+_BAR_WIDTH = 40
 _IN_THE_PICTURE = (events.CheckpointSeen, events.JobStatusChanged, events.AttemptStarted)
 """Events that the picture shows by itself, so that they need no line."""
 
@@ -80,6 +84,7 @@ class Board:
         best_by: how checkpoints are judged, or None.
         clock: tells seconds; only differences count.
         best: the checkpoint that is chosen, or would be by what is known now.
+        step, max_steps: how far the training is, as its newest checkpoint tells.
     """
 
     best_by: Best | None = None
@@ -89,6 +94,8 @@ class Board:
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     best: tuple[str, str] | None = None
     candidates: dict[tuple[str, str], checkpoints.Candidate] = field(default_factory=dict)
+    step: int = 0
+    max_steps: int | None = None
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,7 +105,7 @@ class Board:
         """Take in what happened."""
         match event:
             case events.AttemptStarted(number=number, job_name=name, started_from=origin):
-                self.activity = "submitting"
+                self.activity = "uploading and submitting"
                 self.attempts.append(Attempt(number, name, origin, self.clock()))
             case events.JobStatusChanged(job_name=name, status=status, message=message):
                 self._attempt_of(name).status = output.plain_status(status)
@@ -120,8 +127,10 @@ class Board:
             case events.DeploymentStatusChanged(status=status):
                 self.activity = f"deployment {output.plain_status(status)}"
 
-    def measured(self, found: Iterable[checkpoints.Candidate]) -> None:
+    def measured(self, found: Iterable[checkpoints.Candidate], state: checkpoints.TrainerState | None) -> None:
         """Take in what is known of checkpoints."""
+        if state:
+            self.step, self.max_steps = state.global_step, state.max_steps
         for each in found:
             key = (each.checkpoint.training_job_id, each.checkpoint.checkpoint_id)
             self.candidates[key] = each
@@ -147,9 +156,9 @@ class Board:
 
 
 def attempts_table(board: Board) -> Table:
-    """Every attempt: its job, how it ended or stands, how long it took, where it began."""
+    """The newest attempts: job, how it ended or stands, how long it took, where it began."""
     table = output.table("ATTEMPT", "JOB", "STATUS", "TOOK", "FROM", right=("ATTEMPT", "TOOK"), gives_way=("JOB",))
-    for each in board.attempts:
+    for each in board.attempts[-_MOST_ATTEMPTS:]:
         took = output.duration((each.ended or board.clock()) - each.began)
         status = output.status_text(each.status)
         table.add_row(str(each.number), output.may_be_cut(each.job_name), status, took, each.origin or "the start")
@@ -170,7 +179,7 @@ def checkpoints_table(board: Board, limit: int) -> Table:
             Text("★" if is_best else "", style="yellow"),
             row.name,
             str(row.attempt or ""),
-            "" if row.size_bytes is None else output.size(row.size_bytes),
+            output.size(row.size_bytes) if row.size_bytes else "",
             *(output.figure(row.metrics.get(name)) for name in metrics),
             row.rejected or ("" if row.complete else "being copied"),
             style="bold" if is_best else "dim" if row.rejected or not row.complete else None,
@@ -226,9 +235,9 @@ class RunView:
         if error is None and self._board.rows:
             self._console.print("", checkpoints_table(self._board, _MOST_ROWS), "", sep="\n")
 
-    def _measured(self, found: Iterable[checkpoints.Candidate]) -> None:
+    def _measured(self, found: Iterable[checkpoints.Candidate], state: checkpoints.TrainerState | None) -> None:
         with self._board_lock:
-            self._board.measured(found)
+            self._board.measured(found, state)
 
     def _picture(self) -> RenderableType:
         with self._board_lock:
@@ -237,15 +246,18 @@ class RunView:
             if board.attempts:
                 parts += ["", Padding(attempts_table(board), (0, 0, 0, 2))]
             if board.rows:
-                room = max(1, min(_MOST_ROWS, self._console.height - len(board.attempts) - 10))
+                room = max(1, min(_MOST_ROWS, self._console.height - min(len(board.attempts), _MOST_ATTEMPTS) - 12))
                 parts += ["", Padding(checkpoints_table(board, room), (0, 0, 0, 2))]
         return Group(*parts)
 
     def _head(self, board: Board) -> Table:
         head = Table.grid(expand=True, padding=(0, 1, 0, 0))
         head.add_column()
-        head.add_column(ratio=1)
+        head.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         head.add_column(justify="right", style="dim")
         said = Text.assemble((self._title, "bold"), "  ", board.activity)
         head.add_row(self._spinner, said, output.duration(board.clock() - board.began))
+        if board.max_steps:
+            bar = ProgressBar(total=board.max_steps, completed=board.step, width=_BAR_WIDTH)
+            head.add_row("", Columns([bar, Text(f"step {board.step:,} of {board.max_steps:,}", style="dim")]), "")
         return head
