@@ -217,6 +217,13 @@ def test_a_job_is_found_by_id_by_name_and_as_the_newest(world: World) -> None:
         world.run(jobs.find(project="frist"))
 
 
+def test_the_active_jobs_of_a_run_are_found_by_the_beginning_of_its_key(world: World) -> None:
+    for key in ("0123456789", "0123456789abcdef", "abcdef0123456789"):
+        world.add_job(body={"name": jobs.job_name("digits", key, 1)}, script=LONG)
+    world.add_job("p2", {"name": jobs.job_name("digits", "0123456789", 2)}, script=JobScript([(0, "COMPLETED")]))
+    assert [job.id for job in world.run(jobs.find_active("0123456789"))] == ["j1", "j2"]
+
+
 def test_projects_of_one_name_are_told_apart_by_id(world: World) -> None:
     world.projects = {"p1": "digits", "p2": "digits"}
     with pytest.raises(JobNotFound, match=r"2 projects.*Use the id"):

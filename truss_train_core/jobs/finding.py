@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, now, send
-from truss_train_core.api.models import MetricsAnswer, SearchJobs, TrainingJob, TrainingProject
+from truss_train_core.api.models import JobStatus, MetricsAnswer, SearchJobs, TrainingJob, TrainingProject
 from truss_train_core.errors import JobNotFound, NotFound
 from truss_train_core.waiting import patiently
 
@@ -61,6 +62,16 @@ def fetch(project_id: str, job_id: str, *, outage: float = 0.0) -> Flow[Training
             hint="It was deleted, or this key may not see it.",
         ) from error
     return answer.training_job
+
+
+def find_active(key: str) -> Flow[list[TrainingJob]]:
+    """The jobs, of the whole account, that have not ended and whose names carry this key, or one that begins so.
+
+    For whoever has to stop the jobs of a run and knows nothing but its identity: see `run_key` and `job_name`.
+    """
+    active = (yield from send(endpoints.search_jobs(SearchJobs(statuses=list(JobStatus.ACTIVE))))).training_jobs
+    carrying = re.compile(rf"-{re.escape(key)}[0-9a-f]*-\d+$")
+    return [job for job in active if carrying.search(job.name or "")]
 
 
 def find_project(project: str) -> Flow[TrainingProject]:
