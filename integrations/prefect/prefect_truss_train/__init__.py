@@ -1,1 +1,88 @@
-"""Prefect blocks, tasks and flows for Baseten training jobs, to come."""
+"""Train, resume and deploy on Baseten as Prefect tasks, with blocks, events and artifacts.
+
+Names are loaded on first use, and the core's rooms when a task runs: a flow file that imports this costs hardly more
+than one that imports prefect.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prefect_truss_train.approval import Approval, NotApproved, ask_for_approval
+    from prefect_truss_train.cancellation import FlowRunCancelled, stop_jobs_of, with_remote_cancellation
+    from prefect_truss_train.credentials import BasetenCredentials
+    from prefect_truss_train.events import on_deployment, on_job, on_new_dataset
+    from prefect_truss_train.flows import train_and_deploy
+    from prefect_truss_train.tasks import (
+        choose_checkpoint,
+        deploy_checkpoint,
+        resume_training_job,
+        stop_training_job,
+        submit_training_job,
+        wait_for_deployment,
+        wait_for_training_job,
+    )
+    from prefect_truss_train.training_job import TrainingJob, TrainingJobRun
+    from prefect_truss_train.training_run import TrainingRun
+
+_HOMES = {
+    "Approval": "approval",
+    "BasetenCredentials": "credentials",
+    "FlowRunCancelled": "cancellation",
+    "NotApproved": "approval",
+    "TrainingJob": "training_job",
+    "TrainingJobRun": "training_job",
+    "TrainingRun": "training_run",
+    "ask_for_approval": "approval",
+    "choose_checkpoint": "tasks",
+    "deploy_checkpoint": "tasks",
+    "on_deployment": "events",
+    "on_job": "events",
+    "on_new_dataset": "events",
+    "resume_training_job": "tasks",
+    "stop_jobs_of": "cancellation",
+    "stop_training_job": "tasks",
+    "submit_training_job": "tasks",
+    "train_and_deploy": "flows",
+    "wait_for_deployment": "tasks",
+    "wait_for_training_job": "tasks",
+    "with_remote_cancellation": "cancellation",
+}
+
+__all__ = [
+    "Approval",
+    "BasetenCredentials",
+    "FlowRunCancelled",
+    "NotApproved",
+    "TrainingJob",
+    "TrainingJobRun",
+    "TrainingRun",
+    "ask_for_approval",
+    "choose_checkpoint",
+    "deploy_checkpoint",
+    "on_deployment",
+    "on_job",
+    "on_new_dataset",
+    "resume_training_job",
+    "stop_jobs_of",
+    "stop_training_job",
+    "submit_training_job",
+    "train_and_deploy",
+    "wait_for_deployment",
+    "wait_for_training_job",
+    "with_remote_cancellation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

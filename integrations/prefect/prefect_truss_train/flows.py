@@ -1,0 +1,90 @@
+"""The whole story as a flow: train, resume where it breaks off, choose the best checkpoint, deploy it, ask it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from prefect import flow
+
+from prefect_truss_train import tasks
+from prefect_truss_train.approval import ask_for_approval
+from prefect_truss_train.cancellation import with_remote_cancellation
+
+if TYPE_CHECKING:
+    from prefect_truss_train.training_run import TrainingRun
+
+
+@with_remote_cancellation
+@flow(name="train-and-deploy", persist_result=True)
+def train_and_deploy(
+    config: str,
+    *,
+    source_dir: str | None = None,
+    credentials: str | None = None,
+    metric: str | None = None,
+    mode: Literal["min", "max"] | None = None,
+    deploy_config: str | None = None,
+    question: dict[str, Any] | None = None,
+    max_failures: int = 2,
+    max_preemptions: int = 10,
+    approval_timeout: float | None = None,
+    follow_logs: bool = True,
+) -> TrainingRun:
+    """Train, resume where it breaks off, choose the best checkpoint, deploy it, ask it.
+
+    Killed at any moment and retried, it takes up the same jobs and the same deployment; cancelled, it stops its job.
+
+    Args:
+        config: path of a config.py.
+        source_dir: the working directory; by default that of the file.
+        credentials: name of a `BasetenCredentials` block; by default the default remote where the flow runs.
+        metric: by which the best checkpoint is chosen; without, the newest is.
+        mode: "min" for losses, "max" for scores.
+        deploy_config: path of a config.py that says how to deploy; without, nothing is deployed.
+        question: what to ask the deployed model.
+        max_failures: how many failed attempts are followed by another one.
+        max_preemptions: the same for attempts that lost their machines.
+        approval_timeout: seconds that a person has to approve of the chosen checkpoint before it is deployed; without,
+            nobody is asked.
+        follow_logs: whether the jobs' logs go into the flow run's.
+
+    Raises:
+        RunFailed: the budgets are used up. Retried, the flow does not spend more than they allow: raise them, or start
+            a new flow run.
+        NoUsableCheckpoint, DefinitionError, DeploymentFailed: the training is done, and goes to no waste: retry the
+            flow run when the cause is gone.
+    """
+    run = tasks.submit_training_job(config, source_dir=source_dir, credentials=credentials)
+    run = _train(run, max_failures=max_failures, max_preemptions=max_preemptions, follow_logs=follow_logs)
+    if metric or deploy_config:
+        run = tasks.choose_checkpoint(run, metric, mode, deploy_config=deploy_config)
+    if deploy_config:
+        if approval_timeout is not None:
+            ask_for_approval(run, timeout=approval_timeout)
+        run = tasks.deploy_checkpoint(run)
+        run = tasks.wait_for_deployment(run, question=question)
+    _show(run)
+    return run
+
+
+def _train(run: TrainingRun, *, max_failures: int, max_preemptions: int, follow_logs: bool) -> TrainingRun:
+    """Wait, and resume, until an attempt has completed."""
+    from prefect_truss_train.training_run import TrainingRun
+    from truss_train_core.errors import JobFailed, JobNotFound
+
+    while True:
+        state = tasks.wait_for_training_job(run, follow_logs=follow_logs, return_state=True)
+        outcome = state.result(raise_on_failure=False)
+        if isinstance(outcome, TrainingRun):
+            return outcome
+        if not isinstance(outcome, (JobFailed, JobNotFound)):
+            raise outcome
+        run = tasks.resume_training_job(run, max_failures=max_failures, max_preemptions=max_preemptions)
+
+
+def _show(run: TrainingRun) -> None:
+    from prefect_truss_train import artifacts
+    from truss_train_core import runs
+
+    client = run.client()
+    artifacts.show_summary(run, client.run(artifacts.newest_state(client.run(runs.jobs_of(run.record)))))

@@ -1,0 +1,256 @@
+"""The tasks. Each takes a `TrainingRun`, drives one flow of the core, and returns where the run stands then.
+
+    run = submit_training_job("training/config.py", credentials="baseten")
+    run = wait_for_training_job(run)
+    run = choose_checkpoint(run, "eval_loss", "min")
+
+Their results persist, and the names of jobs carry the flow run's key: a flow run that is retried, or killed anywhere
+and retried, takes up the same jobs and deployments. Transient errors of the API do not end them: the core waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from prefect import task
+from prefect.cache_policies import DEFAULT, NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from prefect_truss_train import keys
+
+if TYPE_CHECKING:
+    from prefect_truss_train.training_run import TrainingRun
+    from truss_train_core.definitions import DeployCheckpointsConfig, TrainingProject
+    from truss_train_core.runs import Best, RunRecord
+    from truss_train_core.runs.record import Phase
+
+CheckpointMode = Literal["min", "max"]
+
+
+def _may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failure is one that a retry may not meet: the API's silence, not a job's failure."""
+    from truss_train_core import errors
+
+    error = state.result(raise_on_failure=False)
+    passing = (errors.Unreachable, errors.AnswerLost, errors.UploadError, errors.ServerError, errors.RateLimited)
+    return isinstance(error, passing)
+
+
+_OPTIONS: dict[str, Any] = {
+    "tags": {"truss-train"},
+    "cache_policy": DEFAULT,
+    "persist_result": True,
+    "retries": 2,
+    "retry_delay_seconds": 30,
+    "retry_condition_fn": _may_pass,
+}
+
+
+@task(task_run_name="submit-training-job", **_OPTIONS)
+def submit_training_job(
+    config: str | Path | TrainingProject,
+    *,
+    source_dir: str | Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    credentials: str | None = None,
+) -> TrainingRun:
+    """Submit a training job exactly once per flow run.
+
+    Two calls with the same inputs in one flow run, its subflows and its retries included, are one job.
+
+    Args:
+        config: path of a config.py, or a definition.
+        source_dir: the working directory; by default that of the file, or the current one for a definition.
+        environment: environment variables for the job beyond those of the definition. Not for secrets: those are
+            named in the definition, by `SecretReference`.
+        credentials: name of a `BasetenCredentials` block; by default the default remote where the flow runs.
+
+    Raises:
+        ConfigFileError, PackageError, RemoteError: nothing was created.
+        TrussTrainError: anything else; a retry is safe.
+    """
+    from prefect_truss_train.training_run import TrainingRun, load_training
+    from truss_train_core import runs
+
+    project, directory = load_training(config, source_dir, environment or {})
+    inputs = config if isinstance(config, (str, Path)) else config.model_dump_json()
+    key = keys.run_key(inputs, source_dir, sorted((environment or {}).items()))
+    run = TrainingRun(
+        record=runs.new_record(runs.RunPlan(project=project, source_dir=directory), key),
+        project=project,
+        source_dir=directory,
+        credentials=credentials,
+    )
+    return _do(run, until="training")
+
+
+@task(task_run_name="wait-for-{run.job_name}", **_OPTIONS)
+def wait_for_training_job(run: TrainingRun, *, timeout: float | None = None, follow_logs: bool = True) -> TrainingRun:
+    """Wait until the job of a run has completed.
+
+    Args:
+        run: from `submit_training_job` or `resume_training_job`.
+        timeout: seconds after which to give up, None for never. The job goes on.
+        follow_logs: whether the job's log goes into the flow run's, and its progress into an artifact. Without, all
+            waits of a process together ask one question per interval, however many they are.
+
+    Raises:
+        JobFailed: it ended otherwise. `resume_training_job` goes on from its newest checkpoint.
+        WaitTimeout: it goes on and may cost money.
+        FlowRunCancelled: the flow run was cancelled meanwhile.
+    """
+    from prefect_truss_train.artifacts import Progress
+    from prefect_truss_train.telling import Teller
+    from truss_train_core import Limits, checkpoints, jobs
+
+    client, teller = run.client(), Teller(run)
+    limits = Limits(timeout=timeout)
+    job = client.run(jobs.fetch(run.project_id, run.job_id, outage=limits.outage), on_event=teller)
+    if follow_logs:
+        companions = (checkpoints.CheckpointWatch(), Progress(run))
+        job = client.run(jobs.follow(job, limits=limits, companions=companions), on_event=teller)
+    else:
+        job = client.run(jobs.wait(job, limits=limits), on_event=teller)
+    jobs.expect_completed(job)
+    return _do(run, until="done")
+
+
+@task(task_run_name="resume-after-{run.job_name}", **_OPTIONS)
+def resume_training_job(run: TrainingRun, *, max_failures: int = 2, max_preemptions: int = 10) -> TrainingRun:
+    """Submit the next attempt of a run whose job ended otherwise than completed.
+
+    It starts from the newest checkpoint of the run that can be verified, named and pinned.
+
+    Args:
+        run: as it was given to `wait_for_training_job`.
+        max_failures: how many failed attempts are followed by another one.
+        max_preemptions: the same for attempts that lost their machines.
+
+    Raises:
+        RunFailed: no attempt follows: the budget is used up, a person stopped the job, or it failed twice at the same
+            place.
+    """
+    return _do(run, until="training", max_failures=max_failures, max_preemptions=max_preemptions)
+
+
+@task(task_run_name="choose-checkpoint-of-{run.job_name}", **_OPTIONS)
+def choose_checkpoint(
+    run: TrainingRun,
+    metric: str | None = None,
+    mode: CheckpointMode | None = None,
+    *,
+    log_pattern: str | None = None,
+    deploy_config: str | Path | DeployCheckpointsConfig | None = None,
+) -> TrainingRun:
+    """Choose the best checkpoint of all attempts of a run, and show the table that the choice was made from.
+
+    Args:
+        run: whose job has completed.
+        metric: by which one, e.g. "eval_loss"; without, the newest checkpoint is chosen.
+        mode: "min" for losses, "max" for scores.
+        log_pattern: a regular expression that finds the metric in the log, where the checkpoints do not hold it.
+        deploy_config: what will be deployed: then only checkpoints that can be deployed are considered.
+
+    Raises:
+        NoUsableCheckpoint: none can be chosen; the message says what each lacks.
+    """
+    from truss_train_core import runs
+
+    if (metric is None) != (mode is None):
+        raise ValueError("metric and mode go together")
+    wishes: dict[str, Any] = {}
+    if metric and mode:
+        wishes["best"] = runs.Best(metric=metric, mode=mode, log_pattern=log_pattern)
+    if deploy_config:
+        run = run.to_be_deployed(deploy_config)
+    run = _do(run, begin="choosing", until="deploying", **wishes)
+    _show_choice(run, wishes.get("best"))
+    return run
+
+
+@task(task_run_name="deploy-checkpoint-of-{run.job_name}", **{**_OPTIONS, "cache_policy": NO_CACHE})
+def deploy_checkpoint(
+    run: TrainingRun, deploy_config: str | Path | DeployCheckpointsConfig | None = None
+) -> TrainingRun:
+    """Deploy the chosen checkpoint exactly once: a live deployment of it is adopted.
+
+    Args:
+        run: from `choose_checkpoint`; the newest checkpoint is deployed where none was chosen.
+        deploy_config: path of a config.py, or a definition; may be left out where `choose_checkpoint` was given it.
+            Checkpoints in it are replaced by the chosen one.
+
+    Raises:
+        DefinitionError: it lacks something, or no instance type fits. Nothing was created.
+    """
+    if deploy_config:
+        run = run.to_be_deployed(deploy_config)
+    if run.deployment is None:
+        raise ValueError("deploy_config is missing, here and in choose_checkpoint")
+    return _do(run, begin="deploying" if run.record.choice else "choosing", until="serving")
+
+
+@task(task_run_name="wait-for-deployment-of-{run.job_name}", **_OPTIONS)
+def wait_for_deployment(
+    run: TrainingRun, *, timeout: float = 3600.0, question: Mapping[str, Any] | None = None, path: str = "predict"
+) -> TrainingRun:
+    """Wait until a deployment serves; scaled to zero counts, since it wakes up to answer.
+
+    Args:
+        run: from `deploy_checkpoint`.
+        timeout: seconds after which to give up. The deployment may cost money.
+        question: what to ask the model then, None for nothing.
+        path: where to ask.
+
+    Raises:
+        DeploymentFailed: it will not serve by itself; the message ends with its last log lines.
+        WaitTimeout: the limit has passed.
+    """
+    from truss_train_core import Limits
+
+    serving = Limits(timeout=timeout)
+    return _do(run, begin="serving", until="done", serving=serving, question=question, question_path=path)
+
+
+@task(task_run_name="stop-{run.job_name}", **{**_OPTIONS, "cache_policy": NO_CACHE})
+def stop_training_job(run: TrainingRun) -> None:
+    """Stop the job of a run. One that has ended already is left alone.
+
+    Raises:
+        JobNotFound: it was deleted.
+    """
+    from prefect_truss_train.telling import Teller
+    from truss_train_core import jobs
+
+    client = run.client()
+    client.run(jobs.stop(client.run(jobs.fetch(run.project_id, run.job_id))), on_event=Teller(run))
+
+
+def _show_choice(run: TrainingRun, best: Best | None) -> None:
+    from prefect_truss_train import artifacts
+    from truss_train_core import checkpoints, runs
+
+    client = run.client()
+    jobs = client.run(runs.jobs_of(run.record))
+    requirement = checkpoints.deployable if run.deployment else checkpoints.complete
+    sources = best.sources() if best else checkpoints.DEFAULT
+    candidates = client.run(checkpoints.candidates(jobs, sources=sources, requirement=requirement))
+    artifacts.show_checkpoints(run, candidates)
+    artifacts.show_loss(run, client.run(artifacts.newest_state(jobs)))
+
+
+def _do(run: TrainingRun, *, until: Phase, begin: Phase | None = None, **wishes: Any) -> TrainingRun:
+    """Take the steps of a run, from `begin` on, until it stands at `until` or at its end, and show what happened."""
+    from prefect_truss_train.telling import Teller
+    from truss_train_core import runs
+
+    client, teller, plan = run.client(), Teller(run), run.plan(**wishes)
+    record: RunRecord = run.record.changed(phase=begin) if begin else run.record
+    while True:
+        record = client.run(runs.step(record, plan), on_event=teller)
+        if record.phase == "failed":
+            client.run(runs.run(plan, record))  # raises RunFailed, with its reasons
+        if record.phase == until or record.is_final:
+            return run.at(record)
