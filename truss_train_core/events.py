@@ -134,6 +134,15 @@ class DeploymentStatusChanged(Event):
     status: str
 
 
+class DeploymentPromoted(Event):
+    """A deployment answers in an environment now, in place of `former_id` where something answered there before."""
+
+    model_id: str
+    environment: str
+    deployment_id: str
+    former_id: str | None
+
+
 class ModelAnswered(Event):
     """The deployed model was asked, and this is the beginning of its answer, as JSON."""
 
@@ -227,6 +236,8 @@ def sentence(event: Event) -> str | None:
             return f"deployment {deployment_id} of model {model} was created before and serves the same checkpoints"
         case DeploymentStatusChanged(deployment_id=deployment_id, status=status):
             return f"deployment {deployment_id} is {plain_status(status)}"
+        case DeploymentPromoted(deployment_id=deployment_id, environment=environment):
+            return f"deployment {deployment_id} answers in {environment}"
         case ModelAnswered(answer=answer):
             return f"the model answers {answer}"
         case AttemptStarted(number=number, job_name=name, started_from=origin):

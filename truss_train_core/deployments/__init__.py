@@ -8,10 +8,14 @@ print(client.run(deployments.ask(deployment, {"prompt": "Hello"}, path="sync/v1/
 
 from truss_train_core.deployments.deploying import deactivate, deploy, describe, preview
 from truss_train_core.deployments.instances import choose_instance
+from truss_train_core.deployments.promotion import Gate, Promoted, answers, promote, roll_back
 from truss_train_core.deployments.requests import template_request, with_checkpoint
 from truss_train_core.deployments.serving import ask, get, wait_until_serving
 
 __all__ = [
+    "Gate",
+    "Promoted",
+    "answers",
     "ask",
     "choose_instance",
     "deactivate",
@@ -19,6 +23,8 @@ __all__ = [
     "describe",
     "get",
     "preview",
+    "promote",
+    "roll_back",
     "template_request",
     "wait_until_serving",
     "with_checkpoint",

@@ -1,0 +1,220 @@
+"""Putting a deployment into service in an environment, and the former one back if the new one fails.
+
+Gates are asked first, while the former still answers: a gate is a flow from a deployment to what speaks against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from truss_train_core.api import endpoints
+from truss_train_core.api.flows import Flow, emit, send, work
+from truss_train_core.api.models import Deployment, DeploymentStatus, Environment
+from truss_train_core.deployments.deploying import describe
+from truss_train_core.deployments.serving import AN_HOUR, LOOK_INTERVAL, ask, wait_until_serving
+from truss_train_core.errors import ApiError, DeploymentFailed, NotFound, TrussTrainError, Unreachable, WaitTimeout
+from truss_train_core.events import DeploymentPromoted, Notice
+from truss_train_core.once import MAYBE_CREATED
+from truss_train_core.waiting import Limits, wait_until
+
+PRODUCTION = "production"
+Gate: TypeAlias = Callable[[Deployment], Flow[str | None]]
+"""What speaks against putting a deployment into service, in words, or None."""
+
+
+class Promoted(BaseModel):
+    """What answers in an environment now, and what did before.
+
+    Attributes:
+        deployment_id: may differ from the one that was promoted, since a promotion may deploy anew (OpenAPI).
+        former_id: None where nothing answered there.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_id: str
+    environment: str
+    deployment_id: str
+    former_id: str | None = None
+
+
+def promote(
+    deployment: Deployment, environment: str = PRODUCTION, *, gates: Iterable[Gate] = (), limits: Limits = AN_HOUR
+) -> Flow[Promoted]:
+    """Let a deployment answer in an environment, once every gate lets it pass, and wait until it does.
+
+    Promoting what answers there already changes nothing. If the new one fails, or does not serve within the limits,
+    the former one is promoted again, and that is waited for as well.
+
+    Args:
+        deployment: which; it serves already.
+        environment: "production", or one that was created.
+        gates: asked in order; the first objection ends it.
+        limits: how long to wait for the environment.
+
+    Raises:
+        DeploymentFailed: a gate objected, and nothing has changed; or the new one failed, and the message says what
+            answers now.
+        ApiError, Unreachable, AnswerLost: looking or promoting was not possible; calling again is safe.
+    """
+    before = yield from _environment(deployment.model_id, environment)
+    former = before.current_deployment if before else None
+    if former and former.id == deployment.id:
+        return Promoted(model_id=deployment.model_id, environment=environment, deployment_id=deployment.id)
+    for gate in gates:
+        objection = yield from gate(deployment)
+        if objection:
+            raise _failed(deployment, f"did not pass a gate: {objection}", f"{environment} is as it was.")
+    new_id = yield from _promote(deployment, environment, former)
+    promoted = Promoted(
+        model_id=deployment.model_id,
+        environment=environment,
+        deployment_id=new_id,
+        former_id=former.id if former else None,
+    )
+    try:
+        yield from _wait_for(promoted, limits)
+    except (DeploymentFailed, WaitTimeout) as error:
+        now_answers = yield from _put_back(promoted, limits)
+        raise _failed(deployment, f"failed in {environment}: {error}", now_answers) from error
+    yield from _tell(promoted)
+    return promoted
+
+
+def roll_back(promoted: Promoted, *, limits: Limits = AN_HOUR) -> Flow[Promoted]:
+    """Let the former deployment answer again; the returned value tells what was taken out of service.
+
+    Raises:
+        DeploymentFailed: there is no former deployment, or it does not serve any more.
+        ApiError, Unreachable, AnswerLost: calling again is safe.
+    """
+    if promoted.former_id is None:
+        raise DeploymentFailed(
+            f"Nothing answered in {promoted.environment} of model {promoted.model_id} before "
+            f"deployment {promoted.deployment_id}.",
+            model_id=promoted.model_id,
+            deployment_id=promoted.deployment_id,
+        )
+    former = yield from _at_rest_or_serving(promoted.model_id, promoted.former_id, limits)
+    if former.is_dead:
+        yield from send(endpoints.activate_deployment(former.model_id, former.id))
+        former = yield from wait_until_serving(former, limits=limits)
+    new_id = yield from _promote(former, promoted.environment, None)
+    back = promoted.model_copy(update={"deployment_id": new_id, "former_id": promoted.deployment_id})
+    yield from _wait_for(back, limits)
+    yield from _tell(back)
+    return back
+
+
+def answers(
+    question: Mapping[str, Any], expected: Callable[[Any], bool] | None = None, *, path: str = "predict"
+) -> Gate:
+    """A gate: the deployment answers a question, and the answer is as expected.
+
+    Args:
+        question: a JSON object.
+        expected: tells of the parsed answer whether it will do; None for any answer.
+        path: where to ask, as in `ask`.
+    """
+
+    def gate(deployment: Deployment) -> Flow[str | None]:
+        try:
+            answer = yield from ask(deployment, question, path=path)
+        except (ApiError, Unreachable) as error:
+            return f"it does not answer: {error.message}"
+        if expected is None or (yield from work(lambda: expected(answer))):
+            return None
+        return f"its answer is not as expected: {str(answer)[:200]}"
+
+    return gate
+
+
+# ---------------------------------------------------------------- looking and waiting
+
+
+def _environment(model_id: str, name: str) -> Flow[Environment | None]:
+    try:
+        return (yield from send(endpoints.get_environment(model_id, name)))
+    except NotFound:
+        if name == PRODUCTION:  # which is there from the first promotion on
+            return None
+        raise
+
+
+def _at_rest_or_serving(model_id: str, deployment_id: str, limits: Limits) -> Flow[Deployment]:
+    """A deployment once it is not being scaled down any more: until then, it can be neither promoted nor woken."""
+    return (
+        yield from wait_until(
+            lambda deployment: deployment.status != DeploymentStatus.DEACTIVATING,
+            lambda: send(endpoints.get_deployment(model_id, deployment_id)),
+            pace=lambda _: LOOK_INTERVAL,
+            limits=limits,
+            overdue=lambda seconds: WaitTimeout(f"deployment {deployment_id} is DEACTIVATING after {seconds:.0f} s"),
+        )
+    )
+
+
+def _promote(deployment: Deployment, environment: str, former: Deployment | None) -> Flow[str]:
+    """The id of the deployment that is to answer. After a lost answer, what the environment says."""
+    if environment == PRODUCTION:
+        request = endpoints.promote_to_production(deployment.model_id, deployment.id)
+    else:
+        request = endpoints.promote_to_environment(deployment.model_id, environment, deployment.id)
+    try:
+        return (yield from send(request)).id
+    except MAYBE_CREATED:
+        after = yield from _environment(deployment.model_id, environment)
+        coming = (after.candidate_deployment or after.current_deployment) if after else None
+        if coming is None or (former and coming.id == former.id):
+            raise
+        return coming.id
+
+
+def _wait_for(promoted: Promoted, limits: Limits) -> Flow[Environment]:
+    """Wait until the environment answers with the promoted deployment, and that serves."""
+
+    def look() -> Flow[Environment]:
+        environment = yield from send(endpoints.get_environment(promoted.model_id, promoted.environment))
+        promotion = environment.in_progress_promotion
+        if promotion and promotion.status == "FAILED":
+            raise DeploymentFailed(f"the promotion failed: {promotion.error_message or 'no cause is given'}")
+        for deployment in (environment.current_deployment, environment.candidate_deployment):
+            if deployment and deployment.id == promoted.deployment_id and deployment.is_dead:
+                raise DeploymentFailed(f"{describe(deployment)} is {deployment.status}")
+        return environment
+
+    def content(environment: Environment) -> bool:
+        current = environment.current_deployment
+        return current is not None and current.id == promoted.deployment_id and current.is_ready
+
+    def overdue(seconds: float) -> WaitTimeout:
+        return WaitTimeout(f"it does not serve in {promoted.environment} after {seconds:.0f} s")
+
+    return (yield from wait_until(content, look, pace=lambda _: LOOK_INTERVAL, limits=limits, overdue=overdue))
+
+
+def _put_back(promoted: Promoted, limits: Limits) -> Flow[str]:
+    """Undo a promotion that failed; says what answers now."""
+    try:
+        back = yield from roll_back(promoted, limits=limits)
+    except TrussTrainError as error:
+        yield from emit(Notice(about=f"environment {promoted.environment!r}", text=f"was not put back: {error}"))
+        return f"Putting the former one back failed too: {error} Look at {promoted.environment} now."
+    return f"The former one, {back.deployment_id}, answers again."
+
+
+def _tell(promoted: Promoted) -> Flow[None]:
+    yield from emit(DeploymentPromoted(**promoted.model_dump()))
+
+
+def _failed(deployment: Deployment, how: str, what_is: str) -> DeploymentFailed:
+    return DeploymentFailed(
+        f"{describe(deployment)} {how.rstrip('.')}.",
+        hint=what_is,
+        model_id=deployment.model_id,
+        deployment_id=deployment.id,
+        status=deployment.status,
+    )
