@@ -11,7 +11,8 @@ import time
 
 PROJECT = """
 from truss_train_core import definitions as d
-d.TrainingProject(name="p", job=d.TrainingJob(image=d.Image(base_image="x"), runtime=d.Runtime(start_commands=["true"])))
+job = d.TrainingJob(image=d.Image(base_image="x"), runtime=d.Runtime(start_commands=["true"]))
+d.TrainingProject(name="p", job=job)
 """
 CASES = {
     "nothing": "",

@@ -37,7 +37,7 @@ def test_the_package_alone_loads_nothing_of_weight() -> None:
 
 
 def test_a_project_is_built_without_http() -> None:
-    code = "from truss_train_core.definitions import *; TrainingProject(name='p', job=TrainingJob(image=Image(base_image='i')))"
+    code = "from truss_train_core.definitions import *\nTrainingProject(name='p', job={'image': {'base_image': 'i'}})"
     loaded = loaded_by(code)
     assert "pydantic" in loaded
     assert not loaded & {"httpx", "tenacity", "obstore", "typer", "rich", "sqlalchemy"}

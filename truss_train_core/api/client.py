@@ -1,8 +1,10 @@
 """The two senders of requests and drivers of flows: `Client` blocks, `AsyncClient` awaits. They hold no logic.
 
-with Client("local") as client:
-    job = client.send(endpoints.get_job(project_id, job_id)).training_job
-    job = client.run(jobs.wait(job))
+A request is sent, a flow is run:
+
+    with Client("local") as client:
+        job = client.send(endpoints.get_job(project_id, job_id)).training_job
+        job = client.run(jobs.wait(job))
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Checkpoints: list them, read how good they are, choose the best, find one to resume from. Nothing large is read.
 
-choice = client.run(checkpoints.find_best([job], "eval_loss", "min", requirement=checkpoints.deployable))
-print(choice.checkpoint.checkpoint_id, choice.reason)
+For example, the one to deploy:
+
+    choice = client.run(checkpoints.find_best([job], "eval_loss", "min", requirement=checkpoints.deployable))
+    print(choice.checkpoint.checkpoint_id, choice.reason)
 """
 
 from truss_train_core.checkpoints.best import candidates, find_best, find_newest

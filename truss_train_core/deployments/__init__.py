@@ -1,9 +1,11 @@
-"""Deployments: of checkpoints, exactly once; wait until one serves, and ask it.
+"""Deployments: of checkpoints, exactly once; wait until one serves, ask it, promote it, roll it back.
 
-config = deployments.with_checkpoint(config, choice.checkpoint)
-deployment = client.run(deployments.deploy(config))
-deployment = client.run(deployments.wait_until_serving(deployment))
-print(client.run(deployments.ask(deployment, {"prompt": "Hello"}, path="sync/v1/completions")))
+For example, from a chosen checkpoint to an answer:
+
+    config = deployments.with_checkpoint(config, choice.checkpoint)
+    deployment = client.run(deployments.deploy(config))
+    deployment = client.run(deployments.wait_until_serving(deployment))
+    print(client.run(deployments.ask(deployment, {"prompt": "Hello"}, path="sync/v1/completions")))
 """
 
 from truss_train_core.deployments.deploying import deactivate, deploy, describe, preview

@@ -1,9 +1,11 @@
 """Training jobs: submit exactly once, wait for many at once, read logs and metrics, stop. All of them flows.
 
-with Client("baseten") as client:
-job = client.run(jobs.find("digits-mlp"))
-job = client.run(jobs.follow(job), on_event=print)
-jobs.expect_completed(job)
+For example, to follow a job that runs already to its end:
+
+    with Client("baseten") as client:
+        job = client.run(jobs.find("digits-mlp"))
+        job = client.run(jobs.follow(job), on_event=print)
+    jobs.expect_completed(job)
 """
 
 from truss_train_core.api.models import TrainingJob

@@ -1,7 +1,9 @@
 """Faults between a client and its API: what a network, a proxy or a rate limit does to a pipeline, on demand.
 
+For example, a create that is carried out, but whose answer never arrives:
+
     with Client(remote, transport=Faulty([Fault("POST", r"/jobs$", lost=True)])) as client:
-        client.run(...)          # the first create is carried out, but its answer never arrives
+        client.run(...)
 """
 
 from __future__ import annotations

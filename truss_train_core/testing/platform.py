@@ -1,5 +1,7 @@
 """A local platform for the time of a test, in a process of its own, on a free port, in a directory of its own.
 
+As a fixture:
+
     @pytest.fixture(scope="session")
     def platform(tmp_path_factory):
         with LocalPlatform.started(tmp_path_factory.mktemp("platform")) as platform:
