@@ -50,6 +50,13 @@ def test_looks_are_close_at_first_and_far_apart_after_hours(world: World) -> Non
     assert len(set(world.pauses)) > len(world.pauses) / 2  # jitter
 
 
+def test_a_wait_that_begins_late_does_not_begin_with_close_looks(world: World) -> None:
+    job = add(world, JobScript([(0, "RUNNING"), (5 * 3600, "COMPLETED")]))
+    world.time += 4 * 3600
+    world.run(jobs.wait(job))
+    assert min(world.pauses) > 25
+
+
 def test_the_interval_grows_with_the_time_in_a_status(world: World) -> None:
     pace, job = jobs.Pace(), add(world, JobScript([(0, "RUNNING")]))
     intervals = [pace.interval(job, age) for age in (0, 60, 600, 3600, 7200, 9e9)]
