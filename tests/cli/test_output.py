@@ -43,7 +43,7 @@ def test_how_long_ago_is_said_in_the_largest_whole_unit() -> None:
 
 
 def test_a_status_is_said_as_people_say_it() -> None:
-    assert output.plain_status("TRAINING_JOB_DEPLOY_FAILED") == "deploy failed"
+    assert output.status_text("TRAINING_JOB_DEPLOY_FAILED").plain == "deploy failed"
     assert output.status_text("SOMETHING_NEW").plain == "something new"
 
 

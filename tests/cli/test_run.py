@@ -42,7 +42,7 @@ def test_the_whole_story_resumes_chooses_deploys_and_asks(
     config = quick("story", FAIL_ONCE_AT="4")
     printed = truss_train("run", config, *BY_LOSS, "--ask", '{"x": 1}')
     assert printed.code == 0, printed.err
-    for line in ("attempt 1 failed", "attempt 2 goes on from checkpoint-3", "checkpoint-3 chosen", "is active"):
+    for line in ("attempt 1 failed", "attempt 2 goes on from checkpoint-3", "checkpoint-3 is chosen", "is active"):
         assert line in printed.err
     assert "checkpoint-3: eval_loss 0.5 is the smallest" in printed.out
     assert '{"step": 3}' in printed.out

@@ -137,16 +137,13 @@ def may_be_cut(text: str | None) -> Text:
 
 
 def status_text(status: str) -> Text:
-    """A status as people say it, in its colour: "running" for TRAINING_JOB_RUNNING."""
+    """A status as people say it, in its colour."""
     from rich.text import Text
+
+    from truss_train_core.events import plain_status
 
     said = plain_status(status)
     return Text(said, style=_STATUS_STYLES.get(said, "yellow"))
-
-
-def plain_status(status: str) -> str:
-    """A status as people say it."""
-    return status.removeprefix("TRAINING_JOB_").replace("_", " ").lower()
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from truss_train_core import events
 from truss_train_core.api.flows import Event
@@ -36,8 +36,8 @@ def narrator(*, log: Console | None = None, replicas: bool = False) -> Listener:
     def tell(event: Event) -> None:
         if isinstance(event, events.LogLines):
             print_log(log, event.lines, replicas=replicas)
-        elif line := sentence(event):
-            output.message(shown(line))
+        elif line := line_about(event):
+            output.message(line)
 
     return tell
 
@@ -54,20 +54,15 @@ def upload_bar(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.advance(task, count)
 
 
-class Line(NamedTuple):
-    """What to say of an event: a sign, its style, and the words."""
-
-    sign: str
-    style: str
-    text: str
-
-
-def shown(line: Line) -> Text:
-    """A line with the time before it."""
+def line_about(event: Event) -> Text | None:
+    """What to say of an event, with the time and a sign before it; None for one that says nothing to people."""
     from rich.text import Text
 
+    said = events.sentence(event)
+    if said is None:
+        return None
     time = datetime.now().strftime("%H:%M:%S")
-    return Text.assemble((f"{time}  ", "dim"), (line.sign, line.style), " ", (line.text, "bold"))
+    return Text.assemble((f"{time}  ", "dim"), _sign(event), " ", (said, "bold"))
 
 
 _STEP = ("•", "cyan")
@@ -78,56 +73,26 @@ _HEED = ("!", "yellow")
 _BAD = ("✗", "red")
 
 
-def sentence(event: Event) -> Line | None:
-    """What to say of an event; None for one that says nothing to people."""
+def _sign(event: Event) -> tuple[str, str]:
     match event:
-        case events.AttemptStarted(number=number, job_name=name, started_from=origin):
-            return Line(*_STEP, f"attempt {number}: {name}{f', from {origin}' if origin else ''}")
-        case events.JobAdopted(job_id=job_id, job_name=name, status=status):
-            return Line(*_STEP, f"{_named(name, job_id)} was submitted before and is {output.plain_status(status)}")
-        case events.JobSubmitted(job_id=job_id, job_name=name, project_name=project):
-            return Line(*_STEP, f"{_named(name, job_id)} submitted to project {project}")
-        case events.TwinStopped(job_id=job_id, job_name=name, stays=stays):
-            return Line(*_HEED, f"{_named(name, job_id)} was a twin of {stays} and was stopped")
-        case events.JobStatusChanged(job_id=job_id, job_name=name, status=status, message=message):
-            return Line(*_sign(status), f"{_named(name, job_id)} is {output.plain_status(status)}{because(message)}")
-        case events.CheckpointSeen(checkpoint=name, size_bytes=count, complete=complete):
-            return Line(*_DONE, f"{name} is complete, {output.size(count)}") if complete else None
-        case events.AttemptEnded(number=number, cause=cause, message=message):
-            return Line(*_sign(cause), f"attempt {number} {cause}{because(message)}")
-        case events.Resuming(attempt=number, checkpoint=origin, reason=reason):
-            return Line(*_AGAIN, f"attempt {number} goes on from {origin or 'the start'}: {reason}")
-        case events.CheckpointChosen(checkpoint=name, reason=reason):
-            return Line(*_STAR, f"{name} chosen: {reason}")
-        case events.DeploymentAdopted(deployment_id=deployment_id, model_name=model):
-            return Line(*_STEP, f"deployment {deployment_id} of model {model} was created before")
-        case events.DeploymentCreated(deployment_id=deployment_id, model_name=model):
-            return Line(*_STEP, f"deployment {deployment_id} of model {model} created")
-        case events.DeploymentStatusChanged(deployment_id=deployment_id, status=status):
-            return Line(*_sign(status), f"deployment {deployment_id} is {output.plain_status(status)}")
-        case events.ModelAnswered(answer=answer):
-            return Line(*_DONE, f"the model answers {answer}")
-        case events.ApiOutage(error=error, seconds=seconds):
-            return Line(*_HEED, f"no answer from the API for {output.duration(seconds)}, waiting on: {error}")
-        case events.Notice(about=about, text=text):
-            return Line(*_HEED, f"{about} {text}")
-    return None
+        case events.AttemptEnded(cause=status):
+            return _sign_of(status)
+        case events.JobStatusChanged(status=status) | events.DeploymentStatusChanged(status=status):
+            return _sign_of(events.plain_status(status))
+        case events.CheckpointSeen() | events.DeploymentPromoted() | events.ModelAnswered():
+            return _DONE
+        case events.Resuming():
+            return _AGAIN
+        case events.CheckpointChosen():
+            return _STAR
+        case events.TwinStopped() | events.ApiOutage() | events.Notice():
+            return _HEED
+    return _STEP
 
 
-def _sign(status: str) -> tuple[str, str]:
-    status = output.plain_status(status)
+def _sign_of(status: str) -> tuple[str, str]:
     if status in ("completed", "active"):
         return _DONE
     if status == "preempted":
         return _AGAIN
     return _BAD if status.endswith("failed") or status in ("stopped", "unhealthy") else _STEP
-
-
-def because(message: str | None) -> str:
-    """The first line of a message, to be put behind a status; nothing where there is none."""
-    lines = (message or "").strip().splitlines()
-    return f": {lines[0]}" if lines else ""
-
-
-def _named(name: str | None, job_id: str) -> str:
-    return f"job {name} ({job_id})" if name else f"job {job_id}"

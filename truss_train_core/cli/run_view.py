@@ -37,7 +37,7 @@ from truss_train_core.cli import output
 from truss_train_core.cli.checkpoints import metric_columns
 from truss_train_core.cli.gauge import Gauge
 from truss_train_core.cli.logs import print_log
-from truss_train_core.cli.progress import because, sentence, shown
+from truss_train_core.cli.progress import line_about
 from truss_train_core.errors import NoUsableCheckpoint
 
 if TYPE_CHECKING:
@@ -108,9 +108,10 @@ class Board:
                 self.activity = "uploading and submitting"
                 self.attempts.append(Attempt(number, name, origin, self.clock()))
             case events.JobStatusChanged(job_name=name, status=status, message=message):
-                self._attempt_of(name).status = output.plain_status(status)
+                said = events.plain_status(status)
+                self._attempt_of(name).status = said
                 self.activity = (
-                    "training" if status.endswith("_RUNNING") else output.plain_status(status) + because(message)
+                    "training" if said == "running" else " ".join(f"{said}: {message or ''}".split()).rstrip(":")
                 )
             case events.CheckpointSeen(job_id=job_id, checkpoint=name, size_bytes=count, complete=complete):
                 row = self._row(job_id, name)
@@ -125,7 +126,7 @@ class Board:
             case events.DeploymentCreated():
                 self.activity = "deploying"
             case events.DeploymentStatusChanged(status=status):
-                self.activity = f"deployment {output.plain_status(status)}"
+                self.activity = f"deployment {events.plain_status(status)}"
 
     def measured(self, found: Iterable[checkpoints.Candidate], state: checkpoints.TrainerState | None) -> None:
         """Take in what is known of checkpoints."""
@@ -221,8 +222,8 @@ class RunView:
             self._gauge.look(event.job_id)
         if isinstance(event, events.LogLines):
             print_log(self._console, event.lines, replicas=self._replicas)
-        elif not isinstance(event, _IN_THE_PICTURE) and (line := sentence(event)):
-            self._console.print(shown(line), soft_wrap=True)
+        elif not isinstance(event, _IN_THE_PICTURE) and (line := line_about(event)):
+            self._console.print(line, soft_wrap=True)
 
     def __enter__(self) -> RunView:
         self._live.start()
