@@ -120,7 +120,7 @@ def test_lines_that_become_visible_late_are_read_also_after_the_end(world: World
 def test_a_flood_of_late_lines_is_read_once_and_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pages of a replica that fell behind lie before lines of another one that were read long ago."""
     monkeypatch.setattr(logs, "LOG_LIMIT", 10)
-    monkeypatch.setattr(logs, "SEEN_LIMIT", 5)
+    monkeypatch.setattr(logs, "SEEN_LIMIT", 7)
     lines = [at(30 + n / 10, f"leader {n}") for n in range(7)]
     lines += [at(5 + n / 10, f"slow {n}", "g00r1", late=35) for n in range(100)]
     follow(world, add_job(world, lines))
