@@ -62,6 +62,23 @@ def test_secrets_are_kept_and_listed_but_never_told(platform: Served) -> None:
     platform.call("DELETE", "/v1/secrets/token", expect=404)
 
 
+def test_secrets_of_a_team_are_its_own(platform: Served) -> None:
+    body = {"training_project": {"name": "digits", "team_name": "vision"}}
+    platform.call("POST", "/v1/training_projects", body)
+    (vision,) = platform.call("GET", "/v1/teams", name="vision")["teams"]
+    secrets = f"/v1/teams/{vision['id']}/secrets"
+    made = platform.call("POST", secrets, {"name": "token", "value": "hunter2"})
+
+    assert made["team_name"] == "vision"
+    assert platform.call("GET", secrets) == {"secrets": [made]}
+    assert platform.call("GET", "/v1/secrets") == {"secrets": []}
+    project = platform.call("POST", f"/v1/teams/{vision['id']}/training_projects", {"training_project": {"name": "n"}})
+    variables = {"environment_variables": {"TOKEN": {"name": "token"}}}
+    assert platform.job(project["training_project"]["id"], runtime=variables)["current_status"]
+    assert platform.call("DELETE", f"{secrets}/token") == {"name": "token"}
+    assert platform.call("GET", secrets) == {"secrets": []}
+
+
 def test_instance_types_cover_every_accelerator(platform: Served) -> None:
     types = platform.call("GET", "/v1/instance_types")["instance_types"]
     assert {kind["gpu_type"] for kind in types} == {None, *(gpu.value for gpu in Accelerator)}
