@@ -122,7 +122,7 @@ def test_a_flood_of_late_lines_is_read_once_and_whole(world: World, monkeypatch:
     monkeypatch.setattr(logs, "LOG_LIMIT", 10)
     monkeypatch.setattr(logs, "SEEN_LIMIT", 7)
     lines = [at(30 + n / 10, f"leader {n}") for n in range(7)]
-    lines += [at(5 + n / 10, f"slow {n}", "g00r1", late=35) for n in range(100)]
+    lines += [at(5 + n / 10, f"slow {n}", "g00r1", late=40 - n / 10) for n in range(100)]
     follow(world, add_job(world, lines))
     assert Counter(emitted(world)) == Counter(texts(lines))
 
