@@ -1,0 +1,27 @@
+"""What tasks return of jobs, checkpoints and deployments: small, and without secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def job_facts(job: Any) -> dict[str, Any]:
+    """A job as a task returns it."""
+    return {"project_id": job.training_project_id, "job_id": job.id, "job_name": job.name, "status": job.current_status}
+
+
+def checkpoint_facts(checkpoint: Any) -> dict[str, Any]:
+    """A checkpoint as a task returns it."""
+    from truss_train_core.checkpoints import step_of
+
+    return {
+        "job_id": checkpoint.training_job_id,
+        "name": checkpoint.checkpoint_id,
+        "step": step_of(checkpoint.checkpoint_id),
+        "size_bytes": checkpoint.size_bytes,
+    }
+
+
+def deployment_facts(deployment: Any) -> dict[str, Any]:
+    """A deployment as a task returns it."""
+    return {"model_id": deployment.model_id, "deployment_id": deployment.id, "status": deployment.status}

@@ -1,0 +1,83 @@
+"""Running a DAG in this process, and looking at what came of it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from airflow.sdk import DAG
+from airflow.utils.session import create_session
+from sqlalchemy import select
+from truss_train_core import Client
+from truss_train_core.jobs import TrainingJob, find_project
+from truss_train_core.api import endpoints  # what the platform has is asked of the platform
+
+QUICK = Path(__file__).resolve().parents[4] / "tests" / "cli" / "quick" / "config.py"
+"""A training of two seconds. STEP_SECONDS, FAIL_AT and FAIL_ONCE_AT say otherwise."""
+
+_numbers = itertools.count(1)
+
+
+def dag(build: Callable[[], Any], *, name: str = "pipeline") -> DAG:
+    """A DAG of a name of its own, with the tasks that `build` makes."""
+    with DAG(f"{name}_{next(_numbers)}", schedule=None) as made:
+        build()
+    made.fileloc = __file__
+    return made
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A DAG run that has ended."""
+
+    dag_id: str
+    run_id: str
+
+    @property
+    def states(self) -> dict[str, str]:
+        """The states of its tasks, by id."""
+        with create_session() as session:
+            where = (TaskInstance.dag_id == self.dag_id, TaskInstance.run_id == self.run_id)
+            return {ti.task_id: str(ti.state) for ti in session.scalars(select(TaskInstance).where(*where))}
+
+    def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """What a task returned, or pushed otherwise."""
+        with create_session() as session:
+            given = XComModel.get_many(
+                run_id=self.run_id, dag_ids=self.dag_id, task_ids=task_id, key=key, map_indexes=map_index
+            )
+            value = session.scalars(given).first()
+            return XComModel.deserialize_value(value) if value else None
+
+
+def run(made: DAG, *, fails: bool = False, **arguments: Any) -> Ended:
+    """Run a DAG to its end, which has to be a success, or a failure where that is said."""
+    _register(made)
+    dag_run = made.test(**arguments)
+    ended = Ended(dag_run.dag_id, dag_run.run_id)
+    assert dag_run.state == ("failed" if fails else "success"), ended.states
+    return ended
+
+
+def _register(made: DAG) -> None:
+    """Make a DAG known to the database, as the DAG processor does with those of files."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+    DagBundlesManager().sync_bundles_to_db()
+    bag = DagBag(os.devnull)
+    bag.bag_dag(made)
+    sync_bag_to_db(bag, "dags-folder", None)
+
+
+def jobs_named(client: Client, key: str) -> list[TrainingJob]:
+    """The jobs of project "quick" whose names carry a run's key, the oldest first."""
+    project = client.run(find_project("quick"))
+    listed = client.send(endpoints.list_jobs(project.id)).training_jobs
+    return sorted((job for job in listed if f"-{key}-" in (job.name or "")), key=lambda job: job.created_at)
