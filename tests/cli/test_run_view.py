@@ -12,6 +12,7 @@ from truss_train_core.api.client import Client
 from truss_train_core.api.flows import Event
 from truss_train_core.api.models import Checkpoint, LogLine
 from truss_train_core.checkpoints import Candidate, TrainerState
+from truss_train_core.cli.checkpoints import metric_columns
 from truss_train_core.cli.progress import line_about
 from truss_train_core.cli.run_view import Board, RunView, attempts_table, checkpoints_table
 from truss_train_core.remotes import Remote
@@ -82,9 +83,9 @@ def test_why_a_job_waits_is_said(board: Board) -> None:
 
 def test_the_best_so_far_is_marked_and_changes(board: Board) -> None:
     board.measured([candidate("checkpoint-1", 0.5), candidate("checkpoint-2", 0.7)], None)
-    assert "★  checkpoint-1" in drawn(checkpoints_table(board, 8))
+    assert "★  checkpoint-1" in drawn(checkpoints_table(board, 8, 100))
     board.measured([candidate("checkpoint-3", 0.1)], TrainerState(global_step=30, max_steps=100))
-    assert "★  checkpoint-3" in drawn(checkpoints_table(board, 8))
+    assert "★  checkpoint-3" in drawn(checkpoints_table(board, 8, 100))
     assert (board.step, board.max_steps) == (30, 100)
 
 
@@ -96,7 +97,7 @@ def test_what_was_chosen_counts_more_than_what_seemed_best(board: Board) -> None
             job_id="j1", checkpoint="checkpoint-2", metric="eval_loss", mode="min", value=0.7, reason="", table=table
         )
     )
-    picture = drawn(checkpoints_table(board, 8))
+    picture = drawn(checkpoints_table(board, 8, 100))
     assert "★  checkpoint-2" in picture
     assert "it has no files" in picture
 
@@ -105,10 +106,19 @@ def test_of_many_checkpoints_the_newest_and_the_best_are_shown(board: Board) -> 
     for number in range(4, 40):
         board.hear(seen(f"checkpoint-{number}"))
     board.measured([candidate("checkpoint-2", 0.1)], None)
-    lines = drawn(checkpoints_table(board, 3)).splitlines()[1:]
+    lines = drawn(checkpoints_table(board, 3, 100)).splitlines()[1:]
     assert [next(word for word in line.split() if word.startswith("checkpoint")) for line in lines] == [
         "checkpoint-2", "checkpoint-37", "checkpoint-38", "checkpoint-39",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [(100, ["eval_loss", "bleu", "loss"]), (72, ["eval_loss", "bleu"]), (40, ["eval_loss"])],
+)
+def test_a_narrow_terminal_shows_fewer_metrics_and_the_deciding_one_always(width: int, shown: list[str]) -> None:
+    names = ["loss", "eval_loss", "bleu", "eval_runtime"]
+    assert metric_columns(names, "eval_loss", width - 50) == shown
 
 
 def test_a_job_that_ran_before_the_run_was_taken_up_again_has_a_row() -> None:

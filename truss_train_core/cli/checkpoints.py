@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from truss_train_core.checkpoints import Candidate, Choice
 
-_METRIC_COLUMNS = 4
-_HARDLY_OF_INTEREST = ("runtime", "per_second", "learning_rate", "grad_norm", "flos")
+_OTHER_COLUMNS = 50  # columns of the terminal that a checkpoint's name, type, size and age take
+_FIGURE = 7  # characters of a figure
+_HOUSEKEEPING = ("runtime", "per_second", "learning_rate", "grad_norm", "flos")
 
 
 class Direction(str, Enum):
@@ -79,17 +80,27 @@ def check_metric(metric: str | None, mode: Direction | None) -> None:
         raise BadOptions(f"--mode {mode.value} needs --metric: the {mode.value}imum of what?")
 
 
-def metric_columns(names: Iterable[str], first: str | None) -> list[str]:
-    """Which metrics get a column, in order: the one that decides, evaluations, others, and housekeeping last."""
+def metric_columns(names: Iterable[str], first: str | None, width: int) -> list[str]:
+    """Which metrics get a column: the one that decides, then evaluations, then others, as far as `width` goes.
 
-    def order(name: str) -> tuple[bool, bool, bool, str]:
-        return name != first, name.endswith(_HARDLY_OF_INTEREST), not name.startswith("eval_"), name
+    Housekeeping, such as how long an evaluation took, gets none. JSON has everything.
+    """
 
-    return sorted(set(names), key=order)[:_METRIC_COLUMNS]
+    def order(name: str) -> tuple[bool, bool, str]:
+        return name != first, not name.startswith("eval_"), name
+
+    fitting: list[str] = []
+    for name in sorted({name for name in names if name == first or not name.endswith(_HOUSEKEEPING)}, key=order):
+        width -= max(len(name), _FIGURE) + 2
+        if fitting and width < 0:
+            break
+        fitting.append(name)
+    return fitting
 
 
 def _table(found: Sequence[Candidate], best: Choice | None) -> Table:
-    metrics = metric_columns((name for each in found for name in each.metrics), best.metric if best else None)
+    names = (name for each in found for name in each.metrics)
+    metrics = metric_columns(names, best.metric if best else None, output.stdout().width - _OTHER_COLUMNS)
     table = output.table("", "CHECKPOINT", "TYPE", "SIZE", "CREATED", *metrics, right=("SIZE", *metrics))
     if any(each.rejected for each in found):
         table.add_column("NOT DEPLOYABLE")

@@ -48,6 +48,8 @@ _MOST_ROWS = 8
 """Checkpoints shown at once: the newest, and the best."""
 _MOST_ATTEMPTS = 5
 _BAR_WIDTH = 40
+_OTHER_COLUMNS = 50  # columns of the terminal that a checkpoint's name, size and state take
+_NARROW = 64
 _IN_THE_PICTURE = (events.CheckpointSeen, events.JobStatusChanged, events.AttemptStarted)
 """Events that the picture shows by itself, so that they need no line."""
 
@@ -68,7 +70,6 @@ class Attempt:
 class Row:
     """A checkpoint and what is known of it."""
 
-    attempt: int
     name: str
     size_bytes: int | None = None
     complete: bool = False
@@ -145,7 +146,7 @@ class Board:
             self.best = (best.checkpoint.training_job_id, best.checkpoint.checkpoint_id)
 
     def _row(self, job_id: str, name: str) -> Row:
-        return self.rows.setdefault((job_id, name), Row(self.attempts[-1].number if self.attempts else 0, name))
+        return self.rows.setdefault((job_id, name), Row(name))
 
     def _attempt_of(self, job_name: str | None) -> Attempt:
         for attempt in self.attempts:
@@ -166,21 +167,21 @@ def attempts_table(board: Board) -> Table:
     return table
 
 
-def checkpoints_table(board: Board, limit: int) -> Table:
-    """The newest checkpoints and the best one, which is marked, with their metrics."""
+def checkpoints_table(board: Board, limit: int, width: int) -> Table:
+    """The newest checkpoints and the best one, which is marked, with as many metrics as `width` columns hold."""
     rows = list(board.rows.items())
     if len(rows) > limit:
         rows = [(key, row) for key, row in rows[:-limit] if key == board.best] + rows[-limit:]
     names = (name for row in board.rows.values() for name in row.metrics)
-    metrics = metric_columns(names, board.best_by.metric if board.best_by else None)
-    table = output.table("", "CHECKPOINT", "ATTEMPT", "SIZE", *metrics, "", right=("ATTEMPT", "SIZE", *metrics))
+    metrics = metric_columns(names, board.best_by.metric if board.best_by else None, width - _OTHER_COLUMNS)
+    sizes = ["SIZE"] if width >= _NARROW else []
+    table = output.table("", "CHECKPOINT", *sizes, *metrics, "", right=("SIZE", *metrics))
     for key, row in rows:
         is_best = key == board.best
         table.add_row(
             Text("★" if is_best else "", style="yellow"),
             row.name,
-            str(row.attempt or ""),
-            output.size(row.size_bytes) if row.size_bytes else "",
+            *([output.size(row.size_bytes) if row.size_bytes else ""] if sizes else []),
             *(output.figure(row.metrics.get(name)) for name in metrics),
             row.rejected or ("" if row.complete else "being copied"),
             style="bold" if is_best else "dim" if row.rejected or not row.complete else None,
@@ -234,7 +235,7 @@ class RunView:
     ) -> None:
         self._live.stop()
         if error is None and self._board.rows:
-            self._console.print("", checkpoints_table(self._board, _MOST_ROWS), "", sep="\n")
+            self._console.print("", checkpoints_table(self._board, _MOST_ROWS, self._console.width), "", sep="\n")
 
     def _measured(self, found: Iterable[checkpoints.Candidate], state: checkpoints.TrainerState | None) -> None:
         with self._board_lock:
@@ -248,7 +249,7 @@ class RunView:
                 parts += ["", Padding(attempts_table(board), (0, 0, 0, 2))]
             if board.rows:
                 room = max(1, min(_MOST_ROWS, self._console.height - min(len(board.attempts), _MOST_ATTEMPTS) - 12))
-                parts += ["", Padding(checkpoints_table(board, room), (0, 0, 0, 2))]
+                parts += ["", Padding(checkpoints_table(board, room, self._console.width - 2), (0, 0, 0, 2))]
         return Group(*parts)
 
     def _head(self, board: Board) -> Table:
