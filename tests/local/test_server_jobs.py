@@ -244,6 +244,8 @@ def test_a_job_without_a_session_has_no_codes_no_session_and_no_login(platform: 
     assert platform.call("GET", f"{path}/auth_codes") == {"auth_codes": []}
     update = platform.call("PATCH", f"{path}/interactive_sessions/s1", {"timeout_minutes": 60}, expect=404)
     assert "no interactive session 's1'" in update["message"]
+    update = platform.call("PATCH", f"{path}/interactive_session", {"timeout_minutes": 60}, expect=404)
+    assert "no interactive session:" in update["message"]
     assert "no interactive sessions" in platform.call("POST", f"{path}/ssh/sign", key, expect=400)["message"]
     assert "public_key" in platform.call("POST", f"{path}/ssh/sign", {}, expect=400)["message"]
     platform.call("GET", f"/v1/training_projects/{project}/jobs/nowhere/auth_codes", expect=404)

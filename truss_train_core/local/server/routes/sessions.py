@@ -35,8 +35,8 @@ def update_session(call: Call) -> Answer:
     """404: no job has a session."""
     call.body(_Update)
     _check_job(call)
-    session_id, job_id = call.path["session_id"], call.path["job_id"]
-    raise Problem(404, f"Job {job_id} has no interactive session {session_id!r}: the local platform has none.")
+    named = f" {call.path['session_id']!r}" if "session_id" in call.path else ""
+    raise Problem(404, f"Job {call.path['job_id']} has no interactive session{named}: the local platform has none.")
 
 
 def sign_ssh_key(call: Call) -> Answer:
@@ -59,5 +59,6 @@ _JOB = "/v1/training_projects/{project_id}/jobs/{job_id}"
 ROUTES = (
     Route("GET", _JOB + "/auth_codes", auth_codes),
     Route("PATCH", _JOB + "/interactive_sessions/{session_id}", update_session),
+    Route("PATCH", _JOB + "/interactive_session", update_session),  # the job's own, as seen on the wire
     Route("POST", _JOB + "/ssh/sign", sign_ssh_key),
 )
