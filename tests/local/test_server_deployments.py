@@ -398,6 +398,7 @@ def test_a_filter_of_logs_that_is_not_served_is_not_passed_over(platform: Served
     assert platform.call("GET", path, limit=5)["logs"] == []
     assert "by includes" in platform.call("GET", path, expect=501, includes="error")["message"]
     assert "by replica" in platform.call("POST", path, {"replica": "abcde"}, expect=501)["message"]
+    assert platform.call("POST", path, {"replica": None, "includes": []})["logs"] == []
 
 
 def test_models_are_listed_by_team(platform: Served, job: tuple[str, str]) -> None:

@@ -176,7 +176,8 @@ def post_logs(call: Call) -> Answer:
 
 
 def _logs(call: Call, query: LogQuery) -> Answer:
-    unserved = sorted(_LOG_FILTERS & {*call.query, *call.json()})
+    given = {**call.query, **call.json()}
+    unserved = sorted(name for name in _LOG_FILTERS if given.get(name))
     if unserved:
         raise Problem(501, f"The local platform does not filter the logs of a deployment by {', '.join(unserved)}.")
     with call.platform.database.reading() as session:
