@@ -24,6 +24,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from truss_train_core.api.client import Client
+from truss_train_core.api.request import Request
 from truss_train_core.errors import LocalPlatformError
 from truss_train_core.remotes import Remote
 
@@ -82,6 +84,11 @@ class LocalPlatform:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
+
+    def preempt(self, job_id: str) -> None:
+        """Take a spot job that runs away, as a reclaim of its machines would: SIGTERM, a grace period, SIGKILL."""
+        with Client(self.remote) as client:
+            client.send(Request("POST", f"/v1/local/jobs/{job_id}/preempt", bytes, f"job {job_id}", body={}))
 
 
 def _remote(process: subprocess.Popen[str]) -> Remote:

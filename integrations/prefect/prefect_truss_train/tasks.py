@@ -249,7 +249,8 @@ def _do(run: TrainingRun, *, until: Phase, begin: Phase | None = None, **wishes:
     client, teller, plan = run.client(), Teller(run), run.plan(**wishes)
     record: RunRecord = run.record.changed(phase=begin) if begin else run.record
     while True:
-        record = client.run(runs.step(record, plan), on_event=teller)
+        listener = teller.of_its_end if record.phase == "training" else teller
+        record = client.run(runs.step(record, plan), on_event=listener)
         if record.phase == "failed":
             client.run(runs.run(plan, record))  # raises RunFailed, with its reasons
         if record.phase == until or record.is_final:

@@ -40,6 +40,13 @@ class Teller:
         elif isinstance(event, (events.DeploymentCreated, events.DeploymentAdopted)):
             artifacts.link_model(self._run, event.model_id, event.deployment_id, event.model_name)
 
+    def of_its_end(self, event: Event) -> None:
+        """The same, for the last look at a job of which everything else was told by whoever waited for it."""
+        from truss_train_core import events
+
+        if isinstance(event, events.AttemptEnded):
+            self(event)
+
 
 def tell(event: Event, logger: Any) -> None:
     """Log an event."""

@@ -30,6 +30,10 @@ class PrefectServer:
     home: Path
 
     @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """What a process has to find in its environment to use this server."""
         return _environment(self.url, self.home)

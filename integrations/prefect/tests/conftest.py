@@ -22,7 +22,7 @@ from truss_train_core.testing import LocalPlatform  # noqa: E402
 
 @pytest.fixture(scope="session", autouse=True)
 def server() -> Iterator[PrefectServer]:
-    with PrefectServer.started(SERVER.home, port=int(SERVER.url.rpartition(":")[2])) as server:
+    with PrefectServer.started(SERVER.home, port=SERVER.port) as server:
         yield server
 
 
