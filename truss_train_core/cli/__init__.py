@@ -1,0 +1,16 @@
+"""The command line, `truss-train …`: thin over the other rooms, which it imports when a command runs.
+
+main.py             the list of commands; an error becomes an exit code
+failures.py         what is said of an error, which exit code it has, what Ctrl-C leaves running
+options.py          options that several commands share
+output.py           text and JSON: what goes to stdout, what to stderr
+connection.py       the client of a command
+config_files.py     reading a config.py, telling what travels with a job
+
+push.py, run.py, jobs.py, checkpoints.py, deploy.py, local.py     the commands
+
+progress.py         events as lines: for people, and as JSON
+logs.py             log lines on a console
+run_view.py         the live picture of a run; gauge.py reads the metrics for it
+record_file.py      the file that keeps a run's record
+"""

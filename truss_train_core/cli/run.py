@@ -22,7 +22,7 @@ from truss_train_core.cli.output import Format
 from truss_train_core.errors import ConfigFileError, TrussTrainError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
     from truss_train_core.api.client import Client
     from truss_train_core.api.flows import Event
@@ -91,7 +91,7 @@ def run(
         if form is Format.JSON:
             output.print_json({"result": final}, indent=None)
         else:
-            output.stdout().print(_summary(client, final, file))
+            output.stdout().print(_summary(client, final, file), soft_wrap=True)
 
 
 def _deployment(config: Path) -> DeployCheckpointsConfig:
@@ -163,7 +163,7 @@ def _carry_out(client: Client, plan: RunPlan, begun: RunRecord, file: RecordFile
         with interruptible(lambda: _goes_on(record, file)), _listener(client, plan, form) as listener:
             return client.run(runs.run(plan, begun), on_event=keep)
     except TrussTrainError as error:
-        if record.phase != "done":
+        if file.path.exists():
             error.hint = " ".join(filter(None, (error.hint, f"Go on with the run: {_command(file)}")))
         raise
 
@@ -208,23 +208,21 @@ def _command(file: RecordFile) -> str:
     return shlex.join(["truss-train", *arguments, *resume])
 
 
-def _summary(client: Client, record: RunRecord, file: RecordFile) -> Table:
-    """How the run ended, as names and values."""
-    from rich.table import Table
+def _summary(client: Client, record: RunRecord, file: RecordFile) -> Text:
+    """How the run ended: lines of a name and a value."""
+    from rich.text import Text
 
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    lines = []
     for attempt in record.attempts:
         origin = f", from {attempt.started_from.name}" if attempt.started_from else ""
-        table.add_row(f"attempt {attempt.number}", f"{attempt.job_name} {attempt.cause or ''}{origin}")
+        lines.append((f"attempt {attempt.number}", f"{attempt.job_name} {attempt.cause or ''}{origin}"))
     if record.choice:
-        table.add_row("checkpoint", f"{record.choice.checkpoint.name}: {record.choice.reason}")
+        lines.append(("checkpoint", f"{record.choice.checkpoint.name}: {record.choice.reason}"))
     if record.deployment:
         deployed = record.deployment
-        table.add_row("deployment", f"{deployed.deployment_id} of model {deployed.model_id}")
-        table.add_row("address", client.remote.predict_url(deployed.model_id, deployed.deployment_id))
+        lines.append(("deployment", f"{deployed.deployment_id} of model {deployed.model_id}"))
+        lines.append(("address", client.remote.predict_url(deployed.model_id, deployed.deployment_id)))
     if record.answer:
-        table.add_row("answer", record.answer)
-    table.add_row("record", str(file.path))
-    return table
+        lines.append(("answer", record.answer))
+    lines.append(("record", str(file.path)))
+    return Text("\n").join(Text.assemble((f"{name:<12}", "dim"), value) for name, value in lines)
