@@ -3,20 +3,38 @@ PYTHON ?= python3
 ENGINE ?= core
 BIN := .venv/bin
 READY := .venv/.ready
+INTEROP := .venv-interop
+AIRFLOW := .venv-airflow
+PREFECT := .venv-prefect
 
-.PHONY: help demo test test-slow check format bench lock clean
+.PHONY: help demo test test-airflow test-prefect test-slow test-slow-prefect test-interop check format bench lock clean
 
 help: ## what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: $(READY) ## train, interrupt, resume, choose, deploy and ask a model on this machine (ENGINE=core)
-	@$(BIN)/python demos/$(ENGINE).py
+ENVIRONMENT = $(if $(filter core,$(ENGINE)),.venv,.venv-$(ENGINE))
+demo: $(ENVIRONMENT)/.ready ## train, interrupt, resume, choose, deploy and ask a model on this machine (ENGINE=core)
+	@$(ENVIRONMENT)/bin/python -I demos/$(ENGINE).py
 
 test: $(READY) ## the tests, in a few minutes
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	@$(MAKE) --no-print-directory test-prefect
+
+test-airflow: $(AIRFLOW)/.ready ## the Airflow provider, in its own environment
+	$(AIRFLOW)/bin/pytest -n 2 --dist loadfile -m "not slow" integrations/airflow/tests
+
+test-prefect: $(PREFECT)/.ready ## the Prefect collection, in its own environment, with a server of its own
+	cd integrations/prefect && $(CURDIR)/$(PREFECT)/bin/pytest -m "not slow"
 
 test-slow: $(READY) ## the tests that kill, wait and measure
 	$(BIN)/pytest -n 2 --dist loadfile -m slow
+	@$(MAKE) --no-print-directory test-slow-prefect
+
+test-slow-prefect: $(PREFECT)/.ready
+	cd integrations/prefect && $(CURDIR)/$(PREFECT)/bin/pytest -m slow
+
+test-interop: $(INTEROP)/.ready ## the unmodified truss CLI and baseten SDK against the local platform
+	cd interop && ../$(INTEROP)/bin/pytest
 
 check: $(READY) ## style, types, and the rules of the house
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure
@@ -32,14 +50,17 @@ bench: $(READY) ## measure what the documentation claims
 # Locks hold versions and hashes but no index, so that they install behind any mirror. Releases younger than
 # LOCK_BEFORE are not considered: a month to be found out.
 LOCK_BEFORE ?= 2026-10-25
-COMPILE = $(CURDIR)/$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --quiet \
-	--exclude-newer $(LOCK_BEFORE) --custom-compile-command "make lock" --output-file requirements.lock
+LOCK_OPTIONS = --universal --generate-hashes --no-emit-index-url --quiet --exclude-newer $(LOCK_BEFORE) \
+	--custom-compile-command "make lock"
+COMPILE = $(CURDIR)/$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) --output-file requirements.lock
 
 lock: $(READY) ## resolve the dependencies of all three distributions anew
 	$(COMPILE) --python-version 3.10 --all-extras --group dev
 	for engine in airflow prefect; do \
 		(cd integrations/$$engine && $(COMPILE) --python-version 3.10 --group dev --no-emit-package truss-train-core) || exit 1; \
 	done
+	$(BIN)/uv pip compile interop/requirements.in pyproject.toml --extra local --no-emit-package truss-train-core \
+		$(LOCK_OPTIONS) --python-version 3.11 --output-file interop/requirements.lock
 
 clean: ## remove what the other targets made
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
@@ -52,4 +73,28 @@ $(READY): requirements.lock pyproject.toml
 		|| (cat .venv/pip.log; exit 1)
 	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+$(INTEROP)/.ready: interop/requirements.lock pyproject.toml $(READY)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "the baseten SDK needs Python 3.11 or newer; set PYTHON=…")'
+	@echo "Installing into $(INTEROP) …"
+	@test -x $(INTEROP)/bin/python || $(PYTHON) -m venv --without-pip $(INTEROP)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(INTEROP)/bin/python interop/requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(INTEROP)/bin/python --editable .
+	@touch $@
+
+$(AIRFLOW)/.ready: integrations/airflow/requirements.lock integrations/airflow/pyproject.toml pyproject.toml $(READY)
+	@echo "Installing into $(AIRFLOW) …"
+	@test -x $(AIRFLOW)/bin/python || $(PYTHON) -m venv --without-pip $(AIRFLOW)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(AIRFLOW)/bin/python integrations/airflow/requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(AIRFLOW)/bin/python \
+		--editable . --editable integrations/airflow
+	@touch $@
+
+$(PREFECT)/.ready: integrations/prefect/requirements.lock integrations/prefect/pyproject.toml $(READY)
+	@echo "Installing into $(PREFECT) …"
+	@test -x $(PREFECT)/bin/python || $(PYTHON) -m venv --without-pip $(PREFECT)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(PREFECT)/bin/python integrations/prefect/requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(PREFECT)/bin/python \
+		--editable . --editable integrations/prefect
 	@touch $@
