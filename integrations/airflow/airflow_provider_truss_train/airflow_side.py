@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.retry_policy import RetryPolicy
+
     from truss_train_core import Event
 
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 """States from which a task does not come back by itself."""
-RETURN_VALUE = "return_value"
-"""The XCom key of what a task returns."""
 
 
 def task_state(ti: Any) -> str | None:
@@ -28,6 +27,23 @@ def task_state(ti: Any) -> str | None:
     )
     of_run: dict[str, str | None] = states.get(ti.run_id, {})
     return next(iter(of_run.values()), "removed")
+
+
+def push_return_value(ti: Any, value: Any) -> None:
+    """Give a task what it returns, from a trigger.
+
+    The `xcoms` of a `TaskSuccessEvent` would do that as well, but arrive in other tasks as JSON text (seen in 3.3.2).
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    XCom.set(
+        key="return_value",
+        value=value,
+        dag_id=ti.dag_id,
+        task_id=ti.task_id,
+        run_id=ti.run_id,
+        map_index=ti.map_index,
+    )
 
 
 def is_last_try(ti: Any) -> bool:

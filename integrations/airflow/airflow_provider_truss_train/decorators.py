@@ -12,6 +12,7 @@ from airflow_provider_truss_train.operators import TrainingJobOperator, with_var
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
     from truss_train_core.definitions import TrainingProject
 
 

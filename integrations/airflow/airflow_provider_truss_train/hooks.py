@@ -13,6 +13,7 @@ from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+
     from truss_train_core import AsyncClient, Client, Remote
 
 DEFAULT_CONNECTION = "baseten_default"
@@ -24,9 +25,9 @@ SHARED_SECONDS = 2.0
 class BasetenHook(BaseHook):
     """Baseten's management API through a connection of type `baseten`.
 
-    The connection: `password` is the API key, `host` the address (by default Baseten's own), `team` in extra the name of
-    the team that owns what is created. Without a key, `remote` in extra, or `host`, names a section of the worker's
-    .trussrc.
+    The connection: `password` is the API key, `host` the address (by default Baseten's own), `team` in extra the name
+    of the team that owns what is created. Without a key, `remote` in extra, or `host`, names a section of .trussrc
+    where the task runs.
 
     Args:
         baseten_conn_id: id of the connection.
@@ -68,7 +69,7 @@ class BasetenHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """What the test button of the connection form shows: whether the API accepts the key."""
-        from truss_train_core import Retry, jobs
+        from truss_train_core import jobs
         from truss_train_core.errors import JobNotFound, TrussTrainError
 
         try:

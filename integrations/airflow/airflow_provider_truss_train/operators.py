@@ -1,4 +1,4 @@
-"""Operators: submit, train, choose, deploy, stop. Each is its arguments, the flow of the core it drives, what it shows."""
+"""Operators: submit, train, choose, deploy, stop. Each is arguments, the flow of the core it drives, what it shows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from airflow_provider_truss_train.links import ModelLink, TrainingJobLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_truss_train.attending import Attendance
+    from airflow_provider_truss_train.task_run import OnClear, TaskRun
     from truss_train_core import Client, RunPlan, RunRecord
     from truss_train_core.checkpoints import Choice
     from truss_train_core.definitions import DeployCheckpointsConfig, TrainingProject
     from truss_train_core.jobs import TrainingJob
-
-    from airflow_provider_truss_train.attending import Attendance
-    from airflow_provider_truss_train.task_run import OnClear, TaskRun
 
 ON_KILL_SECONDS = 4.0
 """How long a killed task may take to stop its job. Airflow ends its process after five."""
@@ -68,8 +68,8 @@ class SubmitTrainingJobOperator(_BasetenOperator):
         environment_variables: added to those of the definition, over them (templated). They are shown in Airflow, so
             secrets do not belong here but in a `SecretReference` of the definition.
         baseten_conn_id: id of the connection.
-        retrain_when_cleared: whether a clear after the run has finished trains again; a bool, or a template of "true" or
-            "false", such as "{{ dag_run.conf.get('retrain', false) }}". Otherwise the finished run is returned.
+        retrain_when_cleared: whether a clear after the run has finished trains again; a bool, or a template of "true"
+            or "false", such as "{{ dag_run.conf.get('retrain', false) }}". Otherwise the finished run is returned.
         on_clear: what becomes of a job that runs although its task is cleared: "reattach" takes it up again, "cancel"
             stops it and begins anew.
     """
@@ -153,13 +153,13 @@ class SubmitTrainingJobOperator(_BasetenOperator):
 
 
 class TrainingJobOperator(SubmitTrainingJobOperator):
-    """Trains: submits a job exactly once, waits for it, and resumes from the last verified checkpoint where it breaks off.
+    """Trains: submits a job exactly once, waits for it, and where it breaks off resumes from the last checkpoint.
 
     While it waits it needs no worker, and the job's log appears in the task's log. Returns the run's record, which
     `ChooseCheckpointOperator` takes.
 
     The job is stopped when the task is marked failed or successful, when its DAG run times out, and when
-    `training_timeout` has passed; not when a worker or a triggerer is restarted or dies: whoever comes next takes it up.
+    `training_timeout` has passed; not when a worker or a triggerer is restarted or dies: the next takes it up.
 
     Args:
         config, source_dir, environment_variables, baseten_conn_id, retrain_when_cleared, on_clear: as for
@@ -222,6 +222,7 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
 
     def _train(self, run: TaskRun, client: Client, context: Context) -> dict[str, Any]:
         from airflow.sdk.exceptions import AirflowFailException
+
         from truss_train_core.errors import RunFailed
 
         while not run.record.is_final:
@@ -269,7 +270,7 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
             trigger=TrainingRunTrigger(
                 baseten_conn_id=self.baseten_conn_id,
                 attendance=attendance.as_dict(),
-                ends_task=not self.outlets,
+                ends_task=self.do_xcom_push and not self.outlets,
                 stop_on_clear=self.on_clear == "cancel",
                 completed=completed,
             ),
@@ -296,7 +297,8 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
 class ChooseCheckpointOperator(_BasetenOperator):
     """Chooses a checkpoint of a run, by a metric or the newest, and shows the table it chose from in the task's log.
 
-    Returns the choice, which `DeployCheckpointOperator` takes: `checkpoint`, `step`, `metric`, `mode`, `value`, `reason`.
+    Returns the choice, which `DeployCheckpointOperator` takes: `checkpoint`, `step`, `metric`, `mode`, `value` and
+    `reason`.
 
     Args:
         run: the record that a training task returned (templated; usually that task's output).
@@ -359,8 +361,8 @@ class DeployCheckpointOperator(_BasetenOperator):
 
     Args:
         checkpoint: the choice that `ChooseCheckpointOperator` returned (templated; usually that task's output).
-        config: path of a config.py with a `DeployCheckpointsConfig`, absolute or relative to the DAG file (templated); or
-            that definition itself.
+        config: path of a config.py with a `DeployCheckpointsConfig`, absolute or relative to the DAG file (templated);
+            or that definition itself.
         question: what to ask the deployed model, as JSON; None for nothing.
         question_path: where: "predict", or "sync/…" for a path of the model server itself.
         serving_timeout: seconds that the deployment may take to serve.
@@ -405,10 +407,9 @@ class DeployCheckpointOperator(_BasetenOperator):
         return self._deploy(wait_without_worker=False)
 
     def _deploy(self, *, wait_without_worker: bool) -> dict[str, Any]:
+        from airflow_provider_truss_train.facts import deployment_facts
         from truss_train_core import Limits, deployments, load_deploy_checkpoints_config
         from truss_train_core.checkpoints import Choice
-
-        from airflow_provider_truss_train.facts import deployment_facts
 
         chosen = Choice.model_validate({**self.checkpoint, "table": ()}).checkpoint
         config = self.definition or load_deploy_checkpoints_config(self._file(self.config))
@@ -435,7 +436,7 @@ class DeployCheckpointOperator(_BasetenOperator):
                 model_id=model_id,
                 deployment_id=deployment_id,
                 timeout=self.serving_timeout,
-                ends_task=self.question is None and not self.outlets,
+                ends_task=self.do_xcom_push and self.question is None and not self.outlets,
             ),
             method_name="execute_complete",
         )
@@ -461,9 +462,8 @@ class StopTrainingJobOperator(_BasetenOperator):
         self.job = job
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from truss_train_core import RunRecord, jobs
-
         from airflow_provider_truss_train.facts import job_facts
+        from truss_train_core import RunRecord, jobs
 
         wanted = self.job if self.run is None else RunRecord.model_validate(self.run).attempt.job_id
         with self.hook.client() as client:

@@ -14,6 +14,7 @@ from airflow_provider_truss_train.hooks import DEFAULT_CONNECTION, BasetenHook
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.triggers.base import BaseTrigger
+
     from truss_train_core import Client
     from truss_train_core.jobs import TrainingJob
 
@@ -49,9 +50,9 @@ class _BasetenSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Go on after the triggerer has waited."""
         from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
-        from truss_train_core.errors import WaitTimeout
 
         from airflow_provider_truss_train.triggers import error_of
+        from truss_train_core.errors import WaitTimeout
 
         error = error_of(event)
         if isinstance(error, WaitTimeout):
@@ -70,7 +71,7 @@ class _BasetenSensor(BaseSensorOperator):
     def _common(self) -> dict[str, Any]:
         return {
             "baseten_conn_id": self.baseten_conn_id,
-            "ends_task": not self.outlets,
+            "ends_task": self.do_xcom_push and not self.outlets,
             "timeout": float(self.timeout),
         }
 
@@ -109,9 +110,8 @@ class TrainingJobSensor(_JobSensor):
     """
 
     def _look(self, client: Client) -> dict[str, Any] | None:
-        from truss_train_core import jobs
-
         from airflow_provider_truss_train.facts import job_facts
+        from truss_train_core import jobs
 
         job = self._find(client)
         return job_facts(jobs.expect_completed(job)) if job.is_terminal and not job.is_syncing else None
@@ -139,10 +139,9 @@ class CheckpointSensor(_JobSensor):
         self.step = step
 
     def _look(self, client: Client) -> dict[str, Any] | None:
+        from airflow_provider_truss_train.facts import checkpoint_facts
         from truss_train_core import Limits, checkpoints
         from truss_train_core.errors import WaitTimeout
-
-        from airflow_provider_truss_train.facts import checkpoint_facts
 
         try:
             found = client.run(checkpoints.wait_for(self._find(client), step=self.step, limits=Limits(timeout=0.0)))
@@ -176,10 +175,9 @@ class DeploymentSensor(_BasetenSensor):
         self.deployment_id = deployment_id
 
     def _look(self, client: Client) -> dict[str, Any] | None:
+        from airflow_provider_truss_train.facts import deployment_facts
         from truss_train_core import Limits, deployments
         from truss_train_core.errors import WaitTimeout
-
-        from airflow_provider_truss_train.facts import deployment_facts
 
         deployment = client.run(deployments.get(str(self.model_id), str(self.deployment_id)))
         try:

@@ -8,7 +8,8 @@ remotely and after. So whoever comes next finds the jobs that there are:
     a clear while the job runs           takes up the job, or stops it and begins anew: `on_clear`
     a clear of a finished run            returns the finished run, or begins anew: `retrain_when_cleared`
 
-Where task state is lost, the same jobs are found by their names, which derive from dag id, run id, task id and map index.
+Where task state is lost, the same jobs are found by their names, which derive from dag id, run id, task id and map
+index.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from airflow_provider_truss_train.attending import still_runs, stop
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
     from truss_train_core import Client, Event, RunPlan, RunRecord
 
 STATE_KEY = "truss_train_run"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_truss_train.airflow_side import ENDED, RETURN_VALUE, task_state, teller
+from airflow_provider_truss_train.airflow_side import ENDED, push_return_value, task_state, teller
 from airflow_provider_truss_train.attending import Attendance, attend, stop
 from airflow_provider_truss_train.facts import checkpoint_facts, deployment_facts, job_facts
 from airflow_provider_truss_train.hooks import BasetenHook
@@ -53,8 +53,10 @@ class _Wait(BaseTrigger):
         try:
             async with self.hook.async_client() as client:
                 returned = await self.wait(client)
-            over = self.ends_task and returned is not None
-            event = TaskSuccessEvent(xcoms={RETURN_VALUE: returned}) if over else TriggerEvent({})
+            event = TriggerEvent({})
+            if self.ends_task and returned is not None and self.task_instance:  # there is none in dag.test()
+                await sync_to_async(push_return_value)(self.task_instance, returned)
+                event = TaskSuccessEvent()
         except TrussTrainError as error:
             event = TriggerEvent({"error": type(error).__name__, "message": error.message, "hint": error.hint})
         yield event

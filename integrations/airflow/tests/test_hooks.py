@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from airflow.providers_manager import ProvidersManager
 from airflow.sdk import Connection
+
 from airflow_provider_truss_train import hooks
 from airflow_provider_truss_train.hooks import BasetenHook, remote_of
 from truss_train_core.errors import RemoteError

@@ -14,9 +14,10 @@ from airflow.models.xcom import XComModel
 from airflow.sdk import DAG
 from airflow.utils.session import create_session
 from sqlalchemy import select
-from truss_train_core import Client
-from truss_train_core.jobs import TrainingJob, find_project
+
+from truss_train_core import Client, Limits
 from truss_train_core.api import endpoints  # what the platform has is asked of the platform
+from truss_train_core.jobs import TrainingJob, find_project, run_key, wait
 
 QUICK = Path(__file__).resolve().parents[4] / "tests" / "cli" / "quick" / "config.py"
 """A training of two seconds. STEP_SECONDS, FAIL_AT and FAIL_ONCE_AT say otherwise."""
@@ -42,9 +43,16 @@ class Ended:
     @property
     def states(self) -> dict[str, str]:
         """The states of its tasks, by id."""
-        with create_session() as session:
-            where = (TaskInstance.dag_id == self.dag_id, TaskInstance.run_id == self.run_id)
-            return {ti.task_id: str(ti.state) for ti in session.scalars(select(TaskInstance).where(*where))}
+        return {ti.task_id: str(ti.state) for ti in self._task_instances()}
+
+    @property
+    def tries(self) -> dict[str, int]:
+        """How often its tasks were tried, by id."""
+        return {ti.task_id: ti.try_number for ti in self._task_instances()}
+
+    def key(self, task_id: str) -> str:
+        """The key of the run of a task."""
+        return run_key(self.dag_id, self.run_id, task_id, -1)
 
     def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """What a task returned, or pushed otherwise."""
@@ -54,6 +62,11 @@ class Ended:
             )
             value = session.scalars(given).first()
             return XComModel.deserialize_value(value) if value else None
+
+    def _task_instances(self) -> list[TaskInstance]:
+        where = (TaskInstance.dag_id == self.dag_id, TaskInstance.run_id == self.run_id)
+        with create_session() as session:
+            return list(session.scalars(select(TaskInstance).where(*where)))
 
 
 def run(made: DAG, *, fails: bool = False, **arguments: Any) -> Ended:
@@ -81,3 +94,8 @@ def jobs_named(client: Client, key: str) -> list[TrainingJob]:
     project = client.run(find_project("quick"))
     listed = client.send(endpoints.list_jobs(project.id)).training_jobs
     return sorted((job for job in listed if f"-{key}-" in (job.name or "")), key=lambda job: job.created_at)
+
+
+def status_at_the_end(client: Client, job: TrainingJob) -> str:
+    """How a job ended, once it has: a stop takes its time."""
+    return client.run(wait(job, limits=Limits(timeout=60))).current_status.removeprefix("TRAINING_JOB_")
