@@ -7,7 +7,7 @@ INTEROP := .venv-interop
 AIRFLOW := .venv-airflow
 PREFECT := .venv-prefect
 
-.PHONY: help demo test test-airflow test-prefect test-slow test-slow-prefect test-interop check format bench lock clean
+.PHONY: help demo test test-airflow test-prefect test-slow test-slow-airflow test-slow-prefect test-interop check format bench lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -18,7 +18,7 @@ demo: $(ENVIRONMENT)/.ready ## train, interrupt, resume, choose, deploy and ask 
 
 test: $(READY) ## the tests, in a few minutes
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
-	@$(MAKE) --no-print-directory test-prefect
+	@$(MAKE) --no-print-directory test-airflow test-prefect
 
 test-airflow: $(AIRFLOW)/.ready ## the Airflow provider, in its own environment
 	$(AIRFLOW)/bin/pytest -n 2 --dist loadfile -m "not slow" integrations/airflow/tests
@@ -28,7 +28,10 @@ test-prefect: $(PREFECT)/.ready ## the Prefect collection, in its own environmen
 
 test-slow: $(READY) ## the tests that kill, wait and measure
 	$(BIN)/pytest -n 2 --dist loadfile -m slow
-	@$(MAKE) --no-print-directory test-slow-prefect
+	@$(MAKE) --no-print-directory test-slow-airflow test-slow-prefect
+
+test-slow-airflow: $(AIRFLOW)/.ready
+	$(AIRFLOW)/bin/pytest -m slow integrations/airflow/tests
 
 test-slow-prefect: $(PREFECT)/.ready
 	cd integrations/prefect && $(CURDIR)/$(PREFECT)/bin/pytest -m slow
