@@ -22,12 +22,12 @@ from truss_train_core.jobs import TrainingJob, find_project, run_key, wait
 QUICK = Path(__file__).resolve().parents[4] / "tests" / "cli" / "quick" / "config.py"
 """A training of two seconds. STEP_SECONDS, FAIL_AT and FAIL_ONCE_AT say otherwise."""
 
-_numbers = itertools.count(1)
+numbers = itertools.count(1)
 
 
 def dag(build: Callable[[], Any], *, name: str = "pipeline") -> DAG:
     """A DAG of a name of its own, with the tasks that `build` makes."""
-    with DAG(f"{name}_{next(_numbers)}", schedule=None) as made:
+    with DAG(f"{name}_{next(numbers)}", schedule=None) as made:
         build()
     made.fileloc = __file__
     return made
