@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo" / "core"
 COMMAND = Path(sys.executable).with_name("truss-train")
 ENVIRONMENT = {**os.environ, "USER_TRUSSRC_PATH": str(HOME / "trussrc"), "TRUSS_TRAIN_REMOTE": "local"}
-HALF_WAY = 15
-"""Checkpoints after which the job's machine is taken away; it would write forty."""
+HALF_WAY = 9
+"""Checkpoints after which the job's machine is taken away; it would write twenty."""
 DIGIT = 1234
 """Which of scikit-learn's digits the deployed model is asked about."""
 
@@ -53,6 +53,7 @@ def main() -> int:
 
 def check(record: dict[str, Any], image: list[list[float]], digit: int, seconds: float) -> int:
     """Show what the model was asked, and whether the story went as it should."""
+    print()
     for row in image:
         print("   " + "".join("·░▒▓█"[min(4, int(value) // 4)] * 2 for value in row))
     answer = json.loads(record["answer"])

@@ -23,8 +23,8 @@ from truss_train_core.testing import LocalPlatform
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo" / "prefect"
 CONFIG = str(ROOT / "examples" / "digits" / "config.py")
-HALF_WAY = 15
-"""Checkpoints after which the job's machine is taken away; it would write forty."""
+HALF_WAY = 9
+"""Checkpoints after which the job's machine is taken away; it would write twenty."""
 DIGIT = 1234
 """Which of scikit-learn's digits the deployed model is asked about."""
 

@@ -229,7 +229,7 @@ def sentence(event: Event) -> str | None:
         case JobStatusChanged(job_id=job_id, job_name=name, status=status, message=message):
             return f"{_named(name, job_id)} is {plain_status(status)}{_because(message)}"
         case CheckpointSeen(checkpoint=name, size_bytes=size, complete=True):
-            return f"checkpoint {name} is complete, {size:,} bytes"
+            return f"{name} is complete, {size:,} bytes"
         case DeploymentCreated(deployment_id=deployment_id, model_name=model):
             return f"deployment {deployment_id} of model {model} was created"
         case DeploymentAdopted(deployment_id=deployment_id, model_name=model):
@@ -247,7 +247,7 @@ def sentence(event: Event) -> str | None:
         case Resuming(attempt=number, checkpoint=origin, reason=reason):
             return f"attempt {number} goes on from {origin or 'the start'}: {reason}"
         case CheckpointChosen(checkpoint=name, reason=reason):
-            return f"checkpoint {name} is chosen: {reason}"
+            return f"{name} is chosen: {reason}"
         case ApiOutage(error=error, seconds=seconds):
             return f"no answer from the API for {seconds:.0f} s, waiting on: {error}"
         case Notice(about=about, text=text):

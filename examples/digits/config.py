@@ -12,9 +12,9 @@ training_project = definitions.TrainingProject(
         runtime=definitions.Runtime(
             start_commands=["python train.py"],
             environment_variables={
-                "EPOCHS": "40",
-                "HIDDEN": "2048",
-                "LEARNING_RATE": "0.02",
+                "EPOCHS": "20",
+                "HIDDEN": "4096",
+                "LEARNING_RATE": "0.1",
                 "OMP_NUM_THREADS": "1",  # as many as cpu_count
             },
             checkpointing_config=definitions.CheckpointingConfig(enabled=True),
