@@ -160,26 +160,25 @@ class DeploymentSensor(_BasetenSensor):
     """Waits until a deployment serves; fails when it no longer will. Returns its ids and status.
 
     Args:
-        model_id: the deployment's model (templated).
-        deployment_id: which (templated).
+        deployment: what `DeployCheckpointOperator` returned, or any mapping with `model_id` and `deployment_id`
+            (templated).
         baseten_conn_id: id of the connection.
         deferrable: whether to wait in the triggerer rather than on a worker.
         timeout, poke_interval, mode, soft_fail: as for all sensors of Airflow.
     """
 
-    template_fields: Sequence[str] = ("model_id", "deployment_id", "baseten_conn_id")
+    template_fields: Sequence[str] = ("deployment", "baseten_conn_id")
 
-    def __init__(self, *, model_id: str | XComArg, deployment_id: str | XComArg, **kwargs: Any) -> None:
+    def __init__(self, *, deployment: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.model_id = model_id
-        self.deployment_id = deployment_id
+        self.deployment = deployment
 
     def _look(self, client: Client) -> dict[str, Any] | None:
         from airflow_provider_truss_train.facts import deployment_facts
         from truss_train_core import Limits, deployments
         from truss_train_core.errors import WaitTimeout
 
-        deployment = client.run(deployments.get(str(self.model_id), str(self.deployment_id)))
+        deployment = client.run(deployments.get(*self._ids()))
         try:
             serving = client.run(deployments.wait_until_serving(deployment, limits=Limits(timeout=0.0)))
         except WaitTimeout:
@@ -189,4 +188,8 @@ class DeploymentSensor(_BasetenSensor):
     def _trigger(self, client: Client) -> BaseTrigger:
         from airflow_provider_truss_train.triggers import DeploymentTrigger
 
-        return DeploymentTrigger(model_id=str(self.model_id), deployment_id=str(self.deployment_id), **self._common())
+        model_id, deployment_id = self._ids()
+        return DeploymentTrigger(model_id=model_id, deployment_id=deployment_id, **self._common())
+
+    def _ids(self) -> tuple[str, str]:
+        return self.deployment["model_id"], self.deployment["deployment_id"]
