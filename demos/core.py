@@ -40,10 +40,10 @@ def main() -> int:
 
     with platform():
         threading.Thread(target=take_away_half_way, daemon=True).start()
-        run = ["run", "examples/digits/config.py", "--metric", "eval_loss", "--mode", "min"]
-        run += ["--ask", str(HOME / "question.json"), "--record", str(HOME / "record.json")]
-        print(f"$ truss-train {shlex.join(run).replace(f'{ROOT}/', '')}\n", flush=True)
-        code = subprocess.run([COMMAND, *run], cwd=ROOT, env=ENVIRONMENT, check=False).returncode
+        train = ["run", "examples/digits/config.py", "--metric", "eval_loss", "--mode", "min"]
+        serve = ["--ask", ".demo/core/question.json", "--record", ".demo/core/record.json"]
+        print(f"$ truss-train {shlex.join(train)} \\\n      {shlex.join(serve)}\n", flush=True)
+        code = subprocess.run([COMMAND, *train, *serve], cwd=ROOT, env=ENVIRONMENT, check=False).returncode
     if code:
         return code
 
