@@ -20,16 +20,8 @@ from baseten.client import AsyncManagementClient, ManagementClient
 from baseten.client.managementapi import ApiClient, ResponseError
 from baseten.client.managementapi import _models as sdk
 from conftest import CAPACITY, PROJECT
+from seeds import serve
 
-from truss_train_core import Client, deployments
-from truss_train_core.definitions import (
-    CheckpointList,
-    Compute,
-    DeployCheckpointsConfig,
-    DeployCheckpointsRuntime,
-    FullCheckpoint,
-    LocalServer,
-)
 from truss_train_core.testing import LocalPlatform
 
 TRAINING = {name for name in dir(ApiClient) if "_training_" in name or name == "get_blobs_credentials_train"}
@@ -168,7 +160,9 @@ def deploying(platform: LocalPlatform, job_id: str) -> Story:
     deployment = serve(platform, job_id)
     of_model = {"model_id": deployment.model_id}
     one = {**of_model, "deployment_id": deployment.id}
-    assert (yield from call("get_models", params=sdk.GetModelsParams(name="sdk"))).models[0].id == deployment.model_id
+    assert (yield from call("get_models", params=sdk.GetModelsParams(name="interop"))).models[
+        0
+    ].id == deployment.model_id
     yield from call("get_models_model_id", **of_model)
     yield from call("get_models_deployments", **of_model)
     assert (yield from call("get_models_deployments_deployment_id", **one)).status == "ACTIVE"
@@ -237,23 +231,6 @@ def upload(platform: LocalPlatform, credentials: sdk.GetBlobCredentialsResponse)
     s3 = boto3.client("s3", endpoint_url=platform.remote.api_url, **credentials.creds.model_dump())
     s3.put_object(Body=archive.getvalue(), **place)
     return sdk.CreateTrainingJobS3Artifact(s3_bucket=credentials.s3_bucket, s3_key=credentials.s3_key)
-
-
-def serve(platform: LocalPlatform, job_id: str) -> Any:
-    """Deploy a checkpoint, which the SDK cannot, with a web server in place of vLLM."""
-    server = LocalServer(
-        start_command='python -m http.server "$PORT" --bind 127.0.0.1', readiness_endpoint="/", predict_endpoint="/"
-    )
-    config = DeployCheckpointsConfig(
-        checkpoint_details=CheckpointList(
-            checkpoints=[FullCheckpoint(training_job_id=job_id, checkpoint_name="checkpoint-2")]
-        ),
-        model_name="sdk",
-        compute=Compute(),
-        runtime=DeployCheckpointsRuntime(local_server=server),
-    )
-    with Client(platform.remote) as client:
-        return client.run(deployments.wait_until_serving(client.run(deployments.deploy(config))))
 
 
 def has_ended(answer: Any) -> bool:
