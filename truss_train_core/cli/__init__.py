@@ -7,10 +7,14 @@ output.py           text and JSON: what goes to stdout, what to stderr
 connection.py       the client of a command
 config_files.py     reading a config.py, telling what travels with a job
 
-push.py, run.py, jobs.py, checkpoints.py, deploy.py, local.py     the commands
+push.py, run.py, resume.py, change.py, deploy.py                  the commands: train and deploy
+jobs.py, watch.py, checkpoints.py, capacity.py                    look, wait and stop
+local.py                                                          the platform on this machine
 
+asking.py           questions, where somebody sits at a terminal
 progress.py         events as lines: for people, and as JSON
 logs.py             log lines on a console
 run_view.py         the live picture of a run; gauge.py reads the metrics for it
+jobs_view.py        the live table of jobs
 record_file.py      the file that keeps a run's record
 """

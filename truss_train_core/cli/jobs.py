@@ -32,11 +32,11 @@ def list_jobs(
 ) -> None:
     """List the jobs that wait or run, newest first."""
     with connect(remote) as client:
-        found = _search(client, project, active=not everything)
+        found = search(client, project, active=not everything)
     if form is Format.JSON:
         output.print_json(found)
     elif found:
-        output.stdout().print(_jobs_table(found))
+        output.stdout().print(jobs_table(found))
     else:
         output.message("There are no jobs." if everything else "No job waits or runs; --all shows those that ended.")
 
@@ -140,16 +140,17 @@ def stop(
             output.message(f"Stopped {jobs.describe(job)}; its checkpoints stay.")
 
 
-def _search(client: Client, project: str | None, *, active: bool) -> list[TrainingJob]:
+def search(client: Client, project: str | None, *, active: bool) -> list[TrainingJob]:
+    """The jobs of a project or of the account, the newest first; those that wait or run, or all."""
     from truss_train_core import jobs
     from truss_train_core.api import endpoints
     from truss_train_core.api.models import JobStatus, SearchJobs
 
-    search = SearchJobs(
+    wanted = SearchJobs(
         statuses=list(JobStatus.ACTIVE) if active else None,
         project_id=client.run(jobs.find_project(project)).id if project else None,
     )
-    found = client.send(endpoints.search_jobs(search)).training_jobs
+    found = client.send(endpoints.search_jobs(wanted)).training_jobs
     return sorted(found, key=lambda job: job.created_at, reverse=True)
 
 
@@ -160,7 +161,7 @@ def _to_stop(client: Client, job_id: str | None, project: str | None, everything
         raise BadOptions("--job-id and --all do not go together.")
     if job_id:
         return [client.run(jobs.find(job_id, project=project))]
-    active = _search(client, project, active=True)
+    active = search(client, project, active=True)
     if not active:
         raise JobNotFound("No job waits or runs.")
     if len(active) > 1 and not everything:
@@ -169,7 +170,8 @@ def _to_stop(client: Client, job_id: str | None, project: str | None, everything
     return active
 
 
-def _jobs_table(found: Sequence[TrainingJob]) -> Table:
+def jobs_table(found: Sequence[TrainingJob]) -> Table:
+    """Jobs, one a line."""
     columns = ("JOB", "NAME", "PROJECT", "STATUS", "MACHINE", "CREATED", "TOOK")
     table = output.table(*columns, right=("TOOK",), gives_way=("NAME", "PROJECT", "MACHINE"))
     for job in found:

@@ -13,7 +13,20 @@ from typing import Annotated, TextIO
 
 import typer
 
-from truss_train_core.cli import checkpoints, deploy, failures, jobs, local, output, push, run
+from truss_train_core.cli import (
+    capacity,
+    change,
+    checkpoints,
+    deploy,
+    failures,
+    jobs,
+    local,
+    output,
+    push,
+    resume,
+    run,
+    watch,
+)
 
 app = typer.Typer(
     name="truss-train",
@@ -26,12 +39,22 @@ app = typer.Typer(
 _TRAIN, _LOOK, _HERE = "Train and deploy", "Look and stop", "This machine"
 app.command(rich_help_panel=_TRAIN)(push.push)
 app.command(rich_help_panel=_TRAIN, epilog=run.EXAMPLE)(run.run)
+app.command(rich_help_panel=_TRAIN)(resume.resume)
+app.command(rich_help_panel=_TRAIN)(change.recreate)
+app.command(rich_help_panel=_TRAIN)(change.update)
 app.command(rich_help_panel=_TRAIN)(deploy.deploy_checkpoints)
+app.command("deploy_checkpoints", hidden=True)(deploy.deploy_checkpoints)  # as truss writes it
+app.command(rich_help_panel=_LOOK)(watch.view)
 app.command("jobs", rich_help_panel=_LOOK)(jobs.list_jobs)
+app.command(rich_help_panel=_LOOK)(watch.watch)
+app.command(rich_help_panel=_LOOK)(watch.wait)
 app.command(rich_help_panel=_LOOK)(jobs.logs)
 app.command(rich_help_panel=_LOOK)(jobs.metrics)
 app.command("checkpoints", rich_help_panel=_LOOK)(checkpoints.list_checkpoints)
+app.command(rich_help_panel=_LOOK)(resume.best)
 app.command(rich_help_panel=_LOOK)(jobs.stop)
+app.command(rich_help_panel=_LOOK)(change.delete)
+app.add_typer(capacity.app, name="capacity", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_HERE)(local.serve)
 app.add_typer(local.app, name="local", rich_help_panel=_HERE)
 

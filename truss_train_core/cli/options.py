@@ -27,8 +27,11 @@ Output = Annotated[
     Format,
     typer.Option("--output", "-o", metavar="text|json", help="For people, or JSON on stdout with messages on stderr."),
 ]
-Project = Annotated[str | None, typer.Option("--project", metavar="NAME", help="Project, by name or id.")]
+Project = Annotated[
+    str | None, typer.Option("--project", "--project-id", metavar="NAME", help="Project, by name or id.")
+]
 JobId = Annotated[
     str | None, typer.Option("--job-id", metavar="JOB", help="Job, by id or name; the newest one if not given.")
 ]
 Tail = Annotated[bool, typer.Option("--tail", help="Follow the log until the job ends; exit 1 unless it completes.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -8,7 +8,7 @@
 """
 
 from truss_train_core.jobs import run_key
-from truss_train_core.runs.attempts import reopened
+from truss_train_core.runs.attempts import reopened, starting_from
 from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.plan import Best, RunPlan, new_record
 from truss_train_core.runs.record import (
@@ -35,5 +35,6 @@ __all__ = [
     "reopened",
     "run",
     "run_key",
+    "starting_from",
     "step",
 ]

@@ -37,22 +37,24 @@ def project_of(plan: RunPlan, record: RunRecord) -> TrainingProject:
     An attempt that goes on from a checkpoint loads that one alone: what the definition loads is the starting point of
     the run, and training code that looks for the newest checkpoint in its load directory could take it for that.
     """
-    job = plan.project.job
-    own = job.runtime.load_checkpoint_config
-    start = record.attempt.started_from
+    project, start = plan.project, record.attempt.started_from
+    own = project.job.runtime.load_checkpoint_config
     if start:
-        own = LoadCheckpointConfig(
-            enabled=True,
-            checkpoints=[_pinned(start)],
-            download_folder=(own or LoadCheckpointConfig()).download_folder,
-        )
+        project = starting_from(project, start)
     elif own and record.origin:
         origin = iter(record.origin)
         pinned = [_pinned(next(origin)) if _is_latest(each) else each for each in own.checkpoints]
-        own = own.model_copy(update={"checkpoints": pinned})
-    runtime = job.runtime.model_copy(update={"load_checkpoint_config": own})
-    named = job.model_copy(update={"name": record.attempt.job_name, "runtime": runtime})
-    return plan.project.model_copy(update={"job": named})
+        project = _loading(project, own.model_copy(update={"checkpoints": pinned}))
+    return project.model_copy(update={"job": project.job.model_copy(update={"name": record.attempt.job_name})})
+
+
+def starting_from(project: TrainingProject, checkpoint: CheckpointRef) -> TrainingProject:
+    """The definition, for a job that goes on from this checkpoint and loads no other."""
+    own = project.job.runtime.load_checkpoint_config or LoadCheckpointConfig()
+    return _loading(
+        project,
+        LoadCheckpointConfig(enabled=True, checkpoints=[_pinned(checkpoint)], download_folder=own.download_folder),
+    )
 
 
 def latest_references(plan: RunPlan) -> list[LatestCheckpointReference]:
@@ -98,6 +100,11 @@ def reopened(plan: RunPlan, record: RunRecord) -> RunRecord:
         return record
     attempts = (*record.attempts, next_attempt(plan, record))
     return record.changed(phase="submitting", attempts=attempts, failures=0, preemptions=0, failure=None)
+
+
+def _loading(project: TrainingProject, load: LoadCheckpointConfig) -> TrainingProject:
+    runtime = project.job.runtime.model_copy(update={"load_checkpoint_config": load})
+    return project.model_copy(update={"job": project.job.model_copy(update={"runtime": runtime})})
 
 
 def _pinned(checkpoint: CheckpointRef) -> object:
