@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from truss_train_core import Flow
     from truss_train_core.api.models import TrainingJob
     from truss_train_core.checkpoints import Candidate, TrainerState
+    from truss_train_core.runs import Best
 
 P = ParamSpec("P")
 
@@ -136,8 +137,27 @@ def _where(state: TrainerState | None) -> str:
 
 
 @_decides_nothing
-def show_checkpoints(run: TrainingRun, candidates: Sequence[Candidate]) -> None:
-    """The table of all checkpoints with their metrics, the earliest first, the chosen one marked."""
+def show_choice(run: TrainingRun, best: Best | None) -> None:
+    """The table of all checkpoints with their metrics, the chosen one marked, and the loss curve.
+
+    Args:
+        run: whose checkpoint was chosen.
+        best: by what; None for the newest.
+    """
+    from truss_train_core import checkpoints, runs
+
+    client = run.client()
+    jobs = client.run(runs.jobs_of(run.record))
+    requirement = checkpoints.deployable if run.deployment else checkpoints.complete
+    sources = best.sources() if best else checkpoints.DEFAULT
+    _show_table(run, client.run(checkpoints.candidates(jobs, sources=sources, requirement=requirement)))
+    state = client.run(newest_state(jobs))
+    picture = loss_curve(state, run.record.choice) if state else None
+    if picture:
+        _in_place(prefect.create_image_artifact, picture, key(run.project.name, "loss"), "loss by step")
+
+
+def _show_table(run: TrainingRun, candidates: Sequence[Candidate]) -> None:
     chosen = run.record.choice
     mark = (chosen.checkpoint.job_id, chosen.checkpoint.name) if chosen else None
     metrics = sorted({name for each in candidates for name in each.metrics})
@@ -160,22 +180,14 @@ def show_checkpoints(run: TrainingRun, candidates: Sequence[Candidate]) -> None:
 
 
 @_decides_nothing
-def show_loss(run: TrainingRun, state: TrainerState | None) -> None:
-    """The loss curve, as an image."""
-    picture = loss_curve(state, run.record.choice) if state else None
-    if picture:
-        _in_place(prefect.create_image_artifact, picture, key(run.project.name, "loss"), "loss by step")
-
-
-@_decides_nothing
-def show_summary(run: TrainingRun, state: TrainerState | None) -> None:
+def show_summary(run: TrainingRun) -> None:
     """The run on one page: attempts, the choice, the loss curve, the deployment and its answer."""
-    _in_place(
-        prefect.create_markdown_artifact,
-        summary(run, state),
-        key(run.project.name, "summary"),
-        f"training run of {run.project.name}",
-    )
+    from truss_train_core import runs
+
+    client = run.client()
+    state = client.run(newest_state(client.run(runs.jobs_of(run.record))))
+    name, about = key(run.project.name, "summary"), f"training run of {run.project.name}"
+    _in_place(prefect.create_markdown_artifact, summary(run, state), name, about)
 
 
 def summary(run: TrainingRun, state: TrainerState | None) -> str:

@@ -1,12 +1,13 @@
 """The whole story as a flow: train, resume where it breaks off, choose the best checkpoint, deploy it, ask it."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Prefect evaluates a flow's annotations when it validates parameters, and
+# TrainingRun, which loads the core, is imported only by what runs.
 
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
 
-from prefect_truss_train import tasks
+from prefect_truss_train import artifacts, tasks
 from prefect_truss_train.approval import ask_for_approval
 from prefect_truss_train.cancellation import with_remote_cancellation
 
@@ -29,7 +30,7 @@ def train_and_deploy(
     max_preemptions: int = 10,
     approval_timeout: float | None = None,
     follow_logs: bool = True,
-) -> TrainingRun:
+) -> "TrainingRun":
     """Train, resume where it breaks off, choose the best checkpoint, deploy it, ask it.
 
     Killed at any moment and retried, it takes up the same jobs and the same deployment; cancelled, it stops its job.
@@ -63,11 +64,11 @@ def train_and_deploy(
             ask_for_approval(run, timeout=approval_timeout)
         run = tasks.deploy_checkpoint(run)
         run = tasks.wait_for_deployment(run, question=question)
-    _show(run)
+    artifacts.show_summary(run)
     return run
 
 
-def _train(run: TrainingRun, *, max_failures: int, max_preemptions: int, follow_logs: bool) -> TrainingRun:
+def _train(run: "TrainingRun", *, max_failures: int, max_preemptions: int, follow_logs: bool) -> "TrainingRun":
     """Wait, and resume, until an attempt has completed."""
     from prefect_truss_train.training_run import TrainingRun
     from truss_train_core.errors import JobFailed, JobNotFound
@@ -80,11 +81,3 @@ def _train(run: TrainingRun, *, max_failures: int, max_preemptions: int, follow_
         if not isinstance(outcome, (JobFailed, JobNotFound)):
             raise outcome
         run = tasks.resume_training_job(run, max_failures=max_failures, max_preemptions=max_preemptions)
-
-
-def _show(run: TrainingRun) -> None:
-    from prefect_truss_train import artifacts
-    from truss_train_core import runs
-
-    client = run.client()
-    artifacts.show_summary(run, client.run(artifacts.newest_state(client.run(runs.jobs_of(run.record)))))

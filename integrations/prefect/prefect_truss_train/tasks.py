@@ -19,12 +19,12 @@ from prefect.cache_policies import DEFAULT, NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from prefect_truss_train import keys
+from prefect_truss_train import artifacts, keys
 
 if TYPE_CHECKING:
     from prefect_truss_train.training_run import TrainingRun
     from truss_train_core.definitions import DeployCheckpointsConfig, TrainingProject
-    from truss_train_core.runs import Best, RunRecord
+    from truss_train_core.runs import RunRecord
     from truss_train_core.runs.record import Phase
 
 CheckpointMode = Literal["min", "max"]
@@ -102,7 +102,6 @@ def wait_for_training_job(run: TrainingRun, *, timeout: float | None = None, fol
         WaitTimeout: it goes on and may cost money.
         FlowRunCancelled: the flow run was cancelled meanwhile.
     """
-    from prefect_truss_train.artifacts import Progress
     from prefect_truss_train.telling import Teller
     from truss_train_core import Limits, checkpoints, jobs
 
@@ -110,7 +109,7 @@ def wait_for_training_job(run: TrainingRun, *, timeout: float | None = None, fol
     limits = Limits(timeout=timeout)
     job = client.run(jobs.fetch(run.project_id, run.job_id, outage=limits.outage), on_event=teller)
     if follow_logs:
-        companions = (checkpoints.CheckpointWatch(), Progress(run))
+        companions = (checkpoints.CheckpointWatch(), artifacts.Progress(run))
         job = client.run(jobs.follow(job, limits=limits, companions=companions), on_event=teller)
     else:
         job = client.run(jobs.wait(job, limits=limits), on_event=teller)
@@ -167,7 +166,7 @@ def choose_checkpoint(
     if deploy_config:
         run = run.to_be_deployed(deploy_config)
     run = _do(run, begin="choosing", until="deploying", **wishes)
-    _show_choice(run, wishes.get("best"))
+    artifacts.show_choice(run, wishes.get("best"))
     return run
 
 
@@ -226,19 +225,6 @@ def stop_training_job(run: TrainingRun) -> None:
 
     client = run.client()
     client.run(jobs.stop(client.run(jobs.fetch(run.project_id, run.job_id))), on_event=Teller(run))
-
-
-def _show_choice(run: TrainingRun, best: Best | None) -> None:
-    from prefect_truss_train import artifacts
-    from truss_train_core import checkpoints, runs
-
-    client = run.client()
-    jobs = client.run(runs.jobs_of(run.record))
-    requirement = checkpoints.deployable if run.deployment else checkpoints.complete
-    sources = best.sources() if best else checkpoints.DEFAULT
-    candidates = client.run(checkpoints.candidates(jobs, sources=sources, requirement=requirement))
-    artifacts.show_checkpoints(run, candidates)
-    artifacts.show_loss(run, client.run(artifacts.newest_state(jobs)))
 
 
 def _do(run: TrainingRun, *, until: Phase, begin: Phase | None = None, **wishes: Any) -> TrainingRun:

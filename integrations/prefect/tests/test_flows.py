@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+from prefect.exceptions import ParameterTypeError
 from project import BLOCK, CONFIG
 
 from prefect_truss_train import train_and_deploy
@@ -17,3 +19,9 @@ def test_a_model_is_trained_chosen_deployed_and_asked(platform: LocalPlatform, c
     )
     assert run.record.choice.checkpoint.name == "checkpoint-2"
     assert json.loads(run.record.answer)["checkpoint"] == "checkpoint-2"
+
+
+def test_parameters_of_the_flow_are_validated_by_their_types() -> None:
+    with pytest.raises(ParameterTypeError, match="mode"):
+        train_and_deploy.validate_parameters({"config": CONFIG, "mode": "smallest"})
+    assert train_and_deploy.validate_parameters({"config": CONFIG, "mode": "min"})["mode"] == "min"

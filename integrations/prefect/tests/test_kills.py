@@ -64,7 +64,7 @@ def test_after_a_sigkill_the_same_flow_run_ends_with_one_job_and_one_deployment(
 
 
 def test_a_cancelled_run_of_a_served_flow_stops_its_job(client: Client, tmp_path: Path) -> None:
-    with _served("cancelled") as name:
+    with _served("cancelled") as (name, _):
         flow_run = run_deployment(name, parameters=_parameters(hold=tmp_path / "go"), timeout=0)
         job = eventually(lambda: jobs_of_flow_run(client, flow_run.id), within=120)[0]
         with get_client(sync_client=True) as prefect:
@@ -77,11 +77,10 @@ def test_a_cancelled_run_of_a_served_flow_stops_its_job(client: Client, tmp_path
 
 def test_a_crashed_run_of_a_served_flow_leaves_its_job_and_takes_it_up_again(client: Client, tmp_path: Path) -> None:
     go = tmp_path / "go"
-    with _served("crashed") as name:
+    with _served("crashed") as (name, runner):
         flow_run = run_deployment(name, parameters=_parameters(hold=go), timeout=0)
         eventually(lambda: jobs_of_flow_run(client, flow_run.id), within=120)
-        for child in _children_running(flow_run.id):
-            child.kill()
+        _kill_the_flow_of(runner)
         eventually(lambda: _state(flow_run.id).is_crashed())
         assert not _job(client, flow_run.id).is_terminal
         with get_client(sync_client=True) as prefect:
@@ -181,12 +180,12 @@ def _run(flow_run_id: UUID, *kill: str) -> int:
 
 
 @contextmanager
-def _served(name: str) -> Iterator[str]:
+def _served(name: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     process = subprocess.Popen([sys.executable, str(SUPPORT / "served_flow.py"), name])
     full_name = f"train-and-deploy/{name}"
     try:
         eventually(lambda: _is_deployed(full_name), within=120)
-        yield full_name
+        yield full_name, process
     finally:
         process.terminate()
         process.wait(timeout=60)
@@ -203,13 +202,11 @@ def _is_deployed(name: str) -> bool:
     return True
 
 
-def _children_running(flow_run_id: UUID) -> list[psutil.Process]:
-    """The processes below this one in whose environment the flow run stands: those that run it, not their runner."""
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.environ().get("PREFECT__FLOW_RUN_ID") == str(flow_run_id)
-    ]
+def _kill_the_flow_of(runner: subprocess.Popen[bytes]) -> None:
+    """End the process in which a runner runs its only flow run, and leave the runner alone."""
+    children = psutil.Process(runner.pid).children(recursive=True)
+    (child,) = (child for child in children if "spawn_main" in " ".join(child.cmdline()))
+    child.kill()
 
 
 # ---------------------------------------------------------------- looking
