@@ -2,7 +2,7 @@
 
     python docs/terminal_picture.py docs/images/demo.svg make demo
 
-Needs tmux. The terminal is as high as what was printed, so that nothing scrolled out of the picture.
+Needs tmux. The terminal is high, so that what a live display redraws is not scrolled away.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def recorded(command: list[str]) -> str:
         tmux("set-option", "-t", SESSION, "remain-on-exit", "on")
         while tmux("display-message", "-p", "-t", SESSION, "#{pane_dead}").strip() != "1":
             time.sleep(0.2)
-        return tmux("capture-pane", "-e", "-p", "-t", SESSION)
+        return tmux("capture-pane", "-e", "-p", "-S", "-", "-t", SESSION)
     finally:
         tmux("kill-session", "-t", SESSION)
 
