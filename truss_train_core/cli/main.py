@@ -19,6 +19,7 @@ from truss_train_core.cli import (
     checkpoints,
     deploy,
     failures,
+    files,
     jobs,
     local,
     output,
@@ -52,6 +53,10 @@ app.command(rich_help_panel=_LOOK)(jobs.logs)
 app.command(rich_help_panel=_LOOK)(jobs.metrics)
 app.command("checkpoints", rich_help_panel=_LOOK)(checkpoints.list_checkpoints)
 app.command(rich_help_panel=_LOOK)(resume.best)
+app.command(rich_help_panel=_LOOK)(files.download)
+app.command(rich_help_panel=_LOOK)(files.get_checkpoint_urls)
+app.command("get_checkpoint_urls", hidden=True)(files.get_checkpoint_urls)  # as truss writes it
+app.add_typer(files.cache, name="cache", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_LOOK)(jobs.stop)
 app.command(rich_help_panel=_LOOK)(change.delete)
 app.add_typer(capacity.app, name="capacity", rich_help_panel=_LOOK)

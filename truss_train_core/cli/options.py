@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,22 @@ import typer
 from truss_train_core.cli.output import Format
 
 DEFAULT_REMOTE = "baseten"
+
+
+class TableFormat(str, Enum):
+    """The values of `--output` where the result is a table."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+
+
+class Direction(str, Enum):
+    """The values of `--order`."""
+
+    ASCENDING = "asc"
+    DESCENDING = "desc"
+
 
 Config = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="Python file with one TrainingProject.", show_default=False)
@@ -27,6 +44,13 @@ Output = Annotated[
     Format,
     typer.Option("--output", "-o", metavar="text|json", help="For people, or JSON on stdout with messages on stderr."),
 ]
+TableOutput = Annotated[
+    TableFormat,
+    typer.Option(
+        "--output", "-o", metavar="text|json|csv", help="For people, or JSON or CSV on stdout with messages on stderr."
+    ),
+]
+Order = Annotated[Direction, typer.Option("--order", metavar="asc|desc", help="Smallest and oldest first, or last.")]
 Project = Annotated[
     str | None, typer.Option("--project", "--project-id", metavar="NAME", help="Project, by name or id.")
 ]

@@ -6,10 +6,11 @@ written by rich: colours and tables on a terminal, the same words as plain lines
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
 from functools import cache
@@ -110,6 +111,13 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 
     text = to_json(value, indent=indent, inf_nan_mode="null").decode()
     print(text, flush=True)  # noqa: T201 - the result itself
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """A result as CSV, with a line of names."""
+    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def table(*columns: str, right: Sequence[str] = (), gives_way: Sequence[str] = ()) -> Table:

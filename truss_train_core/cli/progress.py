@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -42,15 +42,24 @@ def narrator(*, log: Console | None = None, replicas: bool = False) -> Listener:
     return tell
 
 
-@contextmanager
-def upload_bar(total: int) -> Iterator[Callable[[int], None]]:
+def upload_bar(total: int) -> AbstractContextManager[Callable[[int], None]]:
     """A bar on stderr while an archive of `total` bytes is uploaded; what it yields is told each number of bytes."""
+    return _bar("uploading", total)
+
+
+def download_bar() -> AbstractContextManager[Callable[[int], None]]:
+    """The same for a download, of which nobody knows how much it will be."""
+    return _bar("downloading", None)
+
+
+@contextmanager
+def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    columns = (TextColumn("uploading"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())
     console = output.stderr()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("uploading", total=total)
+        task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)
 
 
