@@ -57,7 +57,7 @@ LOCK_OPTIONS = --universal --generate-hashes --no-emit-index-url --quiet --exclu
 	--custom-compile-command "make lock"
 COMPILE = $(CURDIR)/$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) --output-file requirements.lock
 
-lock: $(READY) ## resolve the dependencies of all three distributions anew
+lock: $(READY) ## resolve the dependencies of all three distributions and of interop/ anew
 	$(COMPILE) --python-version 3.10 --all-extras --group dev
 	for engine in airflow prefect; do \
 		(cd integrations/$$engine && $(COMPILE) --python-version 3.10 --group dev --no-emit-package truss-train-core) || exit 1; \
