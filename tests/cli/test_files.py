@@ -85,3 +85,22 @@ def test_the_cache_is_listed_in_three_forms(truss_train: Command, job_id: str) -
     sizes = [int(row["size_bytes"]) for row in csv.DictReader(io.StringIO(text))]
     assert sizes == sorted(sizes, reverse=True)
     truss_train("cache", "summarize", "nosuch").is_refusal("nosuch")
+
+
+def test_checkpoints_are_sorted_and_written_as_csv(truss_train: Command, job_id: str) -> None:
+    newest_first = ("checkpoints", "--job-id", job_id, "--sort", "checkpoint-id", "--order", "desc")
+    rows = list(csv.DictReader(io.StringIO(truss_train(*newest_first, "-o", "csv").out)))
+    assert [row["checkpoint_id"] for row in rows] == [f"checkpoint-{step}" for step in (5, 4, 3, 2, 1)]
+    assert [row["eval_loss"] for row in rows] == ["2.5", "1.5", "0.5", "1.5", "2.5"]
+    lines = truss_train(*newest_first).out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [row["checkpoint_id"] for row in rows]
+
+
+def test_the_files_of_one_checkpoint(truss_train: Command, job_id: str) -> None:
+    named = ("checkpoints", "--job-id", job_id, "--checkpoint-name")
+    assert "checkpoint-2/model.safetensors" in truss_train(*named, "checkpoint-2").out
+    files = json.loads(truss_train(*named, "checkpoint-2", "-o", "json").out)["files"]
+    assert {file["relative_file_name"].partition("/")[0] for file in files} == {"checkpoint-2"}
+    rows = list(csv.DictReader(io.StringIO(truss_train(*named, "checkpoint-2", "-o", "csv").out)))
+    assert [int(row["size_bytes"]) for row in rows] == [file["size_bytes"] for file in files]
+    truss_train(*named, "checkpoint-9").is_refusal("checkpoint-9", "checkpoint-1")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from truss_train_core.cli import options, output
 from truss_train_core.cli.connection import connect
 from truss_train_core.cli.failures import BadOptions
-from truss_train_core.cli.output import Format
+from truss_train_core.cli.options import TableFormat
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from truss_train_core.checkpoints import Candidate, Choice
+    from truss_train_core.checkpoints import Candidate, Choice, Survey
 
 _OTHER_COLUMNS = 50  # columns of the terminal that a checkpoint's name, type, size and age take
 _FIGURE = 7  # characters of a figure
@@ -29,6 +29,24 @@ class Direction(str, Enum):
     MIN = "min"
     MAX = "max"
 
+
+class Sort(str, Enum):
+    """The values of `--sort`."""
+
+    CHECKPOINT_ID = "checkpoint-id"
+    SIZE = "size"
+    CREATED = "created"
+    TYPE = "type"
+
+
+_SORT_KEYS: dict[Sort, Callable[[Candidate], Any]] = {
+    Sort.CHECKPOINT_ID: lambda each: each.checkpoint.checkpoint_id,
+    Sort.SIZE: lambda each: each.checkpoint.size_bytes,
+    Sort.CREATED: lambda each: each.checkpoint.created_at,
+    Sort.TYPE: lambda each: each.checkpoint.checkpoint_type or "",
+}
+_CSV_COLUMNS = ("checkpoint_id", "step", "checkpoint_type", "base_model", "size_bytes", "created_at", "rejected")
+_FILE_COLUMNS = ("relative_file_name", "node_rank", "size_bytes", "last_modified")
 
 Metric = Annotated[
     str | None, typer.Option("--metric", metavar="NAME", help="Metric by which checkpoints are judged, e.g. eval_loss.")
@@ -44,8 +62,13 @@ def list_checkpoints(
     project: options.Project = None,
     metric: Metric = None,
     mode: Mode = None,
+    name: Annotated[
+        str | None, typer.Option("--checkpoint-name", metavar="NAME", help="List the files of this checkpoint instead.")
+    ] = None,
+    sort: Annotated[Sort, typer.Option("--sort", help="By what.")] = Sort.CREATED,
+    order: options.Order = options.Direction.ASCENDING,
     remote: options.Remote = options.DEFAULT_REMOTE,
-    form: options.Output = Format.TEXT,
+    form: options.TableOutput = TableFormat.TEXT,
 ) -> None:
     """List a job's checkpoints with what was measured at them; with --metric and --mode, mark the best."""
     from truss_train_core import checkpoints, jobs
@@ -53,14 +76,20 @@ def list_checkpoints(
     check_metric(metric, mode)
     with connect(remote) as client:
         job = client.run(jobs.find(job_id, project=project))
+        if name is not None:
+            _print_files(client.run(checkpoints.survey(job)), name, form)
+            return
         found = client.run(checkpoints.candidates([job], requirement=checkpoints.deployable))
     best = checkpoints.choose_best(found, metric, mode.value) if metric and mode and found else None
-    if form is Format.JSON:
-        rows = [
-            {**each.checkpoint.model_dump(), "step": each.step, **each.model_dump(exclude={"checkpoint"})}
-            for each in found
-        ]
+    found.sort(key=_SORT_KEYS[sort], reverse=order is options.Direction.DESCENDING)
+    rows = [
+        {**each.checkpoint.model_dump(), "step": each.step, **each.model_dump(exclude={"checkpoint"})} for each in found
+    ]
+    if form is TableFormat.JSON:
         output.print_json({"checkpoints": rows, "best": best})
+    elif form is TableFormat.CSV:
+        metrics = sorted({metric for each in found for metric in each.metrics})
+        output.print_csv((*_CSV_COLUMNS, *metrics), ({**row, **row["metrics"]} for row in rows))
     elif found:
         output.stdout().print(_table(found, best))
         if best:
@@ -96,6 +125,26 @@ def metric_columns(names: Iterable[str], first: str | None, width: int) -> list[
             break
         fitting.append(name)
     return fitting
+
+
+def _print_files(surveyed: Survey, name: str, form: TableFormat) -> None:
+    """The files of one checkpoint; in JSON with their presigned addresses."""
+    from truss_train_core import jobs
+
+    if name not in surveyed.files:
+        have = ", ".join(surveyed.files) or "none"
+        raise BadOptions(f"{jobs.describe(surveyed.job)} has no checkpoint {name!r} with files; it has {have}.")
+    files = surveyed.files[name]
+    if form is TableFormat.JSON:
+        output.print_json({"checkpoint": name, "files": files})
+    elif form is TableFormat.CSV:
+        output.print_csv(_FILE_COLUMNS, (file.model_dump() for file in files))
+    else:
+        table = output.table("FILE", "RANK", "SIZE", "MODIFIED", right=("RANK", "SIZE"))
+        for file in files:
+            size = output.size(file.size_bytes)
+            table.add_row(file.relative_file_name, str(file.node_rank), size, file.last_modified)
+        output.stdout().print(table)
 
 
 def _table(found: Sequence[Candidate], best: Choice | None) -> Table:
