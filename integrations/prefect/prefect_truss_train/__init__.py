@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prefect_truss_train.approval import Approval, NotApproved, ask_for_approval
     from prefect_truss_train.cancellation import FlowRunCancelled, stop_jobs_of, with_remote_cancellation
     from prefect_truss_train.credentials import BasetenCredentials
+    from prefect_truss_train.datasets import watch_dataset
     from prefect_truss_train.events import on_deployment, on_job, on_new_dataset
     from prefect_truss_train.flows import train_and_deploy
     from prefect_truss_train.tasks import (
@@ -48,6 +49,7 @@ _HOMES = {
     "train_and_deploy": "flows",
     "wait_for_deployment": "tasks",
     "wait_for_training_job": "tasks",
+    "watch_dataset": "datasets",
     "with_remote_cancellation": "cancellation",
 }
 
@@ -72,6 +74,7 @@ __all__ = [
     "train_and_deploy",
     "wait_for_deployment",
     "wait_for_training_job",
+    "watch_dataset",
     "with_remote_cancellation",
 ]
 

@@ -19,7 +19,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from prefect.events import DeploymentEventTrigger, emit_event
+from prefect.events import DeploymentEventTrigger, emit_event, get_events_client
+from prefect.events import Event as PrefectEvent
 
 if TYPE_CHECKING:
     from truss_train_core import Event
@@ -50,12 +51,22 @@ def announce(event: Event, *, project: str) -> None:
 
 def emit(event: str, resource: str, payload: dict[str, Any], *, once: str, labels: dict[str, str]) -> None:
     """Emit an event whose id follows from its name, its resource and `once`: repeated, it is the same event."""
-    emit_event(
-        event=f"{PREFIX}.{event}",
-        resource={"prefect.resource.id": f"{PREFIX}.{resource}", **labels},
-        payload=payload,
-        id=uuid5(NAMESPACE_URL, f"{PREFIX}:{event}:{resource}:{once}"),
-    )
+    emit_event(**_described(event, resource, payload, once, labels))
+
+
+async def send(event: str, resource: str, payload: dict[str, Any], *, once: str, labels: dict[str, str]) -> None:
+    """As `emit`, and the server has it on return."""
+    async with get_events_client(checkpoint_every=1) as client:
+        await client.emit(PrefectEvent(**_described(event, resource, payload, once, labels)))
+
+
+def _described(event: str, resource: str, payload: dict[str, Any], once: str, labels: dict[str, str]) -> dict[str, Any]:
+    return {
+        "event": f"{PREFIX}.{event}",
+        "resource": {"prefect.resource.id": f"{PREFIX}.{resource}", **labels},
+        "payload": payload,
+        "id": uuid5(NAMESPACE_URL, f"{PREFIX}:{event}:{resource}:{once}"),
+    }
 
 
 def _named(event: Event) -> tuple[str, str, str, str] | None:
