@@ -36,6 +36,7 @@ for config in sys.argv[1:]:
     except requests.HTTPError:
         pass
     print(config, flush=True)
+    sys.stdin.readline()
 """
 
 
@@ -125,11 +126,14 @@ def by_truss(truss: Truss, proxy: Recorder, configs: dict[str, Path]) -> dict[st
     """What truss sends for each config."""
     command = [sys.executable, "-c", PUSH_ALL_WITH_TRUSS, *map(str, configs.values())]
     sent = {}
-    with subprocess.Popen(command, env=truss.environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=truss.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
         for name, config in configs.items():
             while (line := process.stdout.readline()).strip() != str(config):
                 assert line, f"truss ended before it had pushed {name}"
             sent[name] = Sent.from_calls(proxy)
+            process.stdin.write("next\n")
     return sent
 
 
