@@ -1,10 +1,13 @@
 """Running `truss-train` in a pseudo-terminal, as a person does."""
 
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +48,8 @@ class Screen:
             more = os.read(self._terminal, 65536)
         except OSError:  # the program has ended
             return False
+        for _ in range(more.count(b"\x1b[6n")):  # where is the cursor?
+            os.write(self._terminal, b"\x1b[1;1R")
         self._shown += more.decode(errors="replace")
         return bool(more)
 
@@ -53,7 +58,8 @@ class Screen:
 def on_a_terminal(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], Screen]]:
     """Run a command in a pseudo-terminal."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "160", **environment}
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", **environment}
     process = subprocess.Popen(
         [TRUSS_TRAIN, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
     )

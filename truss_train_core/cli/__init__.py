@@ -12,7 +12,7 @@ jobs.py, watch.py, checkpoints.py, capacity.py                    look, wait and
 files.py                                                          take files home
 local.py                                                          the platform on this machine
 
-asking.py           questions, where somebody sits at a terminal
+asking.py           questions, where somebody sits at a terminal; wizard.py asks for a deployment
 progress.py         events as lines: for people, and as JSON
 logs.py             log lines on a console
 run_view.py         the live picture of a run; gauge.py reads the metrics for it

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from truss_train_core.cli import config_files, options, output
+from truss_train_core.cli.asking import can_ask
 from truss_train_core.cli.checkpoints import Metric, Mode, check_metric
 from truss_train_core.cli.connection import PATIENTLY, connect
 from truss_train_core.cli.failures import BadOptions, interruptible
@@ -16,9 +19,12 @@ from truss_train_core.cli.output import Format
 
 if TYPE_CHECKING:
     from truss_train_core.api.client import Client
-    from truss_train_core.api.models import Checkpoint
+    from truss_train_core.api.models import Checkpoint, TrainingJob
     from truss_train_core.cli.checkpoints import Direction
     from truss_train_core.definitions import DeployCheckpointsConfig
+
+CONFIG_FILE = "config.yaml"
+"""What truss calls the configuration of a deployment."""
 
 
 def deploy_checkpoints(
@@ -43,31 +49,79 @@ def deploy_checkpoints(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the configuration it would get; deploy nothing.")
     ] = False,
+    config_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--truss-config-output-dir",
+            metavar="DIR",
+            file_okay=False,
+            help="Write the configuration that is deployed to a config.yaml there.",
+        ),
+    ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once it is created, not when it serves.")] = False,
     remote: options.Remote = options.DEFAULT_REMOTE,
     form: options.Output = Format.TEXT,
 ) -> None:
-    """Deploy checkpoints: those that --config names, or one of a job, by name or by metric."""
-    from truss_train_core import deployments
+    """Deploy checkpoints: those that --config names, or one of a job, by name or by metric.
+
+    On a terminal, what is not said is asked for, and the configuration is written to truss_configs.
+    """
+    from truss_train_core import deployments, jobs
 
     check_metric(metric, mode)
     wanted = _definition(config, model_name, accelerator)
     if job_id is None and (checkpoint or metric):
         raise BadOptions("--checkpoint and --metric choose among the checkpoints of a job.", hint="Add --job-id JOB.")
-    if job_id is None and not (wanted.checkpoint_details and wanted.checkpoint_details.checkpoints):
+    asks = form is Format.TEXT and can_ask()
+    if job_id is None and not asks and not _names_checkpoints(wanted):
         raise BadOptions(
             "It is not said which checkpoint to deploy.",
             hint="Add --job-id JOB with --checkpoint NAME or --metric NAME --mode min|max, or checkpoint_details to "
             "the file of --config.",
         )
+    if config_dir and (config_dir / CONFIG_FILE).exists():
+        raise BadOptions(f"{config_dir / CONFIG_FILE} exists already, and nothing is replaced.")
     with connect(remote, deadline=PATIENTLY) as client:
-        if job_id is not None:
-            chosen = _chosen(client, job_id, project, checkpoint, metric, mode)
-            wanted = deployments.with_checkpoint(wanted, chosen)
+        job = client.run(jobs.find(job_id, project=project)) if job_id is not None else None
+        if job is not None:
+            chosen = [_chosen(client, job, checkpoint, metric, mode)] if checkpoint or metric or not asks else []
+            wanted = deployments.with_checkpoints(wanted, chosen)
+        asked = asks and _lacks_something(wanted)
+        if asked:
+            from truss_train_core.cli import wizard
+
+            wanted = wizard.complete(client, wanted, job, project)
+        keep = _Keeper(config_dir, wanted.model_name if asked else None)
         if dry_run:
-            _preview(client, wanted)
+            _preview(client, wanted, keep)
         else:
-            _deploy(client, wanted, form, wait=not no_wait)
+            _deploy(client, wanted, keep, form, wait=not no_wait)
+
+
+class _Keeper(NamedTuple):
+    """Where a deployment's configuration is written to: a directory, one named after the model, or nowhere."""
+
+    directory: Path | None
+    model_name: str | None
+
+    def write(self, config: str, label: str) -> None:
+        """Write a configuration, which is YAML or JSON, and with that YAML too."""
+        folder = self.directory
+        if folder is None and self.model_name is not None:
+            folder = Path("truss_configs") / re.sub(r"[^A-Za-z0-9._-]+", "-", f"{self.model_name}_{label}")
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / CONFIG_FILE).write_text(config, "utf-8")
+            output.message(f"Its configuration is in {folder / CONFIG_FILE}.")
+
+
+def _lacks_something(wanted: DeployCheckpointsConfig) -> bool:
+    return not (_names_checkpoints(wanted) and wanted.model_name and wanted.compute)
+
+
+def _names_checkpoints(wanted: DeployCheckpointsConfig) -> bool:
+    details = wanted.checkpoint_details
+    return bool(details and (details.checkpoints or details.loops_checkpoint_ids))
 
 
 def _definition(config: Path | None, model_name: str | None, accelerator: str | None) -> DeployCheckpointsConfig:
@@ -84,13 +138,12 @@ def _definition(config: Path | None, model_name: str | None, accelerator: str | 
 
 
 def _chosen(
-    client: Client, job_id: str, project: str | None, name: str | None, metric: str | None, mode: Direction | None
+    client: Client, job: TrainingJob, name: str | None, metric: str | None, mode: Direction | None
 ) -> Checkpoint:
     """The checkpoint of a job that was asked for: by name, by metric, or the only one."""
     from truss_train_core import checkpoints, jobs
     from truss_train_core.cli.progress import narrator
 
-    job = client.run(jobs.find(job_id, project=project))
     if metric and mode:
         flow = checkpoints.find_best([job], metric, mode.value, requirement=checkpoints.deployable)
         return client.run(flow, on_event=narrator()).checkpoint
@@ -107,16 +160,19 @@ def _chosen(
     )
 
 
-def _preview(client: Client, wanted: DeployCheckpointsConfig) -> None:
+def _preview(client: Client, wanted: DeployCheckpointsConfig, keep: _Keeper) -> None:
     from truss_train_core import deployments
 
     result = client.run(deployments.preview(wanted))
-    output.print_json(json.loads(result.truss_config or "{}"))
+    config = json.loads(result.truss_config or "{}")
+    output.print_json(config)
+    keep.write(json.dumps(config, indent=2) + "\n", f"dry_run_{datetime.now():%Y%m%d_%H%M%S}")
     output.message("Nothing was deployed.")
 
 
-def _deploy(client: Client, wanted: DeployCheckpointsConfig, form: Format, *, wait: bool) -> None:
+def _deploy(client: Client, wanted: DeployCheckpointsConfig, keep: _Keeper, form: Format, *, wait: bool) -> None:
     from truss_train_core import deployments
+    from truss_train_core.api import endpoints
     from truss_train_core.cli.progress import narrator
 
     def goes_on() -> list[str]:
@@ -127,6 +183,9 @@ def _deploy(client: Client, wanted: DeployCheckpointsConfig, form: Format, *, wa
         ]
 
     deployment = client.run(deployments.deploy(wanted), on_event=narrator())
+    if keep != (None, None):
+        found = client.send(endpoints.get_deployment_config(deployment.model_id, deployment.id))
+        keep.write(found.raw_config or json.dumps(found.config, indent=2), deployment.id)
     if wait:
         with interruptible(goes_on):
             deployment = client.run(deployments.wait_until_serving(deployment), on_event=narrator())

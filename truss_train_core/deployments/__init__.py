@@ -11,7 +11,7 @@ For example, from a chosen checkpoint to an answer:
 from truss_train_core.deployments.deploying import deactivate, deploy, describe, preview
 from truss_train_core.deployments.instances import choose_instance
 from truss_train_core.deployments.promotion import Gate, Promoted, answers, promote, roll_back
-from truss_train_core.deployments.requests import template_request, with_checkpoint
+from truss_train_core.deployments.requests import template_request, with_checkpoint, with_checkpoints
 from truss_train_core.deployments.serving import ask, get, wait_until_serving
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "template_request",
     "wait_until_serving",
     "with_checkpoint",
+    "with_checkpoints",
 ]

@@ -6,7 +6,7 @@ the server takes them from the checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
@@ -25,12 +25,18 @@ def with_checkpoint(config: DeployCheckpointsConfig, checkpoint: Checkpoint) -> 
     Raises:
         DefinitionError: the checkpoint is not of a type that can be deployed.
     """
+    return with_checkpoints(config, [checkpoint])
+
+
+def with_checkpoints(config: DeployCheckpointsConfig, checkpoints: Sequence[Checkpoint]) -> DeployCheckpointsConfig:
+    """As `with_checkpoint`, for several: adapters of one base model, which one deployment serves."""
     given = config.checkpoint_details or definitions.CheckpointList()
+    bases = [each.base_model for each in checkpoints if each.base_model]
     details = given.model_copy(
         update={
-            "checkpoints": [_definition(checkpoint)],
+            "checkpoints": [_definition(each) for each in checkpoints],
             "loops_checkpoint_ids": [],
-            "base_model_id": given.base_model_id or checkpoint.base_model,
+            "base_model_id": given.base_model_id or next(iter(bases), None),
         }
     )
     return config.model_copy(update={"checkpoint_details": details})
