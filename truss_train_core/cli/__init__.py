@@ -10,6 +10,7 @@ config_files.py     reading a config.py, telling what travels with a job
 push.py, run.py, resume.py, change.py, deploy.py                  the commands: train and deploy
 jobs.py, watch.py, checkpoints.py, capacity.py                    look, wait and stop
 files.py                                                          take files home
+sessions.py                                                       work inside of a job
 local.py                                                          the platform on this machine
 
 asking.py           questions, where somebody sits at a terminal; wizard.py asks for a deployment

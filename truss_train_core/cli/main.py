@@ -26,6 +26,7 @@ from truss_train_core.cli import (
     push,
     resume,
     run,
+    sessions,
     watch,
 )
 
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_TRAIN, _LOOK, _HERE = "Train and deploy", "Look and stop", "This machine"
+_TRAIN, _LOOK, _INSIDE, _HERE = "Train and deploy", "Look and stop", "Work inside of a job", "This machine"
 app.command(rich_help_panel=_TRAIN)(push.push)
 app.command(rich_help_panel=_TRAIN, epilog=run.EXAMPLE)(run.run)
 app.command(rich_help_panel=_TRAIN)(resume.resume)
@@ -59,6 +60,10 @@ app.command("get_checkpoint_urls", hidden=True)(files.get_checkpoint_urls)  # as
 app.add_typer(files.cache, name="cache", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_LOOK)(jobs.stop)
 app.command(rich_help_panel=_LOOK)(change.delete)
+app.command(rich_help_panel=_INSIDE)(sessions.workstation)
+app.command(rich_help_panel=_INSIDE)(sessions.isession)
+app.command(rich_help_panel=_INSIDE)(sessions.update_session)
+app.command("update_session", hidden=True)(sessions.update_session)  # as truss writes it
 app.add_typer(capacity.app, name="capacity", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_HERE)(local.serve)
 app.add_typer(local.app, name="local", rich_help_panel=_HERE)

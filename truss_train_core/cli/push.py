@@ -12,9 +12,10 @@ from truss_train_core.cli.connection import AT_ONCE, PATIENTLY, connect
 from truss_train_core.cli.failures import interruptible
 from truss_train_core.cli.jobs import follow, ways_on
 from truss_train_core.cli.output import Format
+from truss_train_core.cli.sessions import Trigger
 
 if TYPE_CHECKING:
-    from truss_train_core.definitions import TrainingProject
+    from truss_train_core.definitions import InteractiveSession, TrainingProject
     from truss_train_core.package import Package
 
 
@@ -35,6 +36,14 @@ def push(
         int | None, typer.Option("--priority", metavar="NUMBER", help="Higher leaves the queue earlier.")
     ] = None,
     spot: Annotated[bool, typer.Option("--spot", help="On spot capacity, which may be taken away.")] = False,
+    interactive: Annotated[
+        Trigger | None,
+        typer.Option("--interactive", metavar="on_startup|on_failure|on_demand", help="With a session, open then."),
+    ] = None,
+    interactive_minutes: Annotated[
+        int | None,
+        typer.Option("--interactive-timeout-minutes", metavar="NUMBER", help="How long it lasts; -1 for no limit."),
+    ] = None,
     remote: options.Remote = options.DEFAULT_REMOTE,
     form: options.Output = Format.TEXT,
 ) -> None:
@@ -50,6 +59,7 @@ def push(
         "job.compute.node_count": node_count,
         "job.compute.availability_model": "spot" if spot else None,
         "job.runtime.start_commands": [entrypoint] if entrypoint else None,
+        "job.interactive_session": _session(project, interactive, interactive_minutes),
     }
     project = overridden(project, overrides)
     if dry_run and form is Format.JSON:
@@ -78,6 +88,17 @@ def push(
             output.messages(
                 ["Look at it:", f"  {client.remote.job_page(job.training_project_id, job.id)}", *ways_on(job)]
             )
+
+
+def _session(project: TrainingProject, trigger: Trigger | None, minutes: int | None) -> InteractiveSession | None:
+    """The definition's session, or one with the defaults, changed; None where nothing is to be changed."""
+    from truss_train_core.definitions import InteractiveSession
+
+    if trigger is None and minutes is None:
+        return None
+    given = (project.job.interactive_session or InteractiveSession()).model_dump()
+    changes = {"trigger": trigger.value if trigger else None, "timeout_minutes": minutes}
+    return InteractiveSession(**{**given, **{name: value for name, value in changes.items() if value is not None}})
 
 
 def _may_be_created() -> list[str]:
