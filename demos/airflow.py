@@ -38,9 +38,7 @@ def main() -> int:
     began = time.monotonic()
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
-    password = secrets.token_urlsafe(9)
-    with LocalPlatform.started(HOME / "platform", stop_grace=5.0) as platform, airflow(platform.remote, password) as api:
-        print(f"Airflow: {api.base_url}  user admin  password {password}\n", flush=True)
+    with LocalPlatform.started(HOME / "platform", stop_grace=5.0) as platform, airflow(HOME, platform.remote) as api:
         run_id = start(api, "digits")
         state = follow(api, "digits", run_id)
         show(api, "digits", run_id)
@@ -52,18 +50,27 @@ def main() -> int:
 
 
 @contextmanager
-def airflow(remote: Remote, password: str) -> Iterator[httpx.Client]:
-    """`airflow standalone` with the DAGs of this repository; ended with all its processes."""
-    home, port = HOME / "home", free_port()
-    home.mkdir()
+def airflow(
+    home: Path, remote: Remote, *, dags: Path = ROOT / "dags" / "airflow", **settings: str
+) -> Iterator[httpx.Client]:
+    """`airflow standalone`, ended with all its processes.
+
+    Args:
+        home: where it keeps everything.
+        remote: where its connection `baseten_default` leads.
+        dags: its DAGs.
+        settings: more environment variables.
+    """
+    port, password = free_port(), secrets.token_urlsafe(9)
     (home / "passwords.json").write_text(json.dumps({"admin": password}))
     connection = {"conn_type": "baseten", "host": remote.api_url, "password": remote.key.get_secret_value()}
     environment = {
         **os.environ,
+        **settings,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONN_BASETEN_DEFAULT": json.dumps(connection),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags" / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{port}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
@@ -71,11 +78,13 @@ def airflow(remote: Remote, password: str) -> Iterator[httpx.Client]:
         "AIRFLOW__API__PORT": str(port),
     }
     print("Starting Airflow …", flush=True)
-    with (HOME / "airflow.log").open("w") as log:
+    with (home / "airflow.log").open("w") as log:
         command = [sys.executable, "-m", "airflow", "standalone"]
-        process = subprocess.Popen(command, env=environment, cwd=HOME, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log)
     try:
-        yield client(f"http://localhost:{port}", password, process)
+        api = client(f"http://localhost:{port}", password, process)
+        print(f"Airflow: {api.base_url}  user admin  password {password}\n", flush=True)
+        yield api
     finally:
         end(process)
 
@@ -86,7 +95,7 @@ def client(address: str, password: str, process: subprocess.Popen[bytes]) -> htt
     until = time.monotonic() + STARTS_WITHIN
     while not is_healthy(api):
         if process.poll() is not None or time.monotonic() > until:
-            sys.exit(f"Airflow did not start; {HOME / 'airflow.log'} says why.")
+            sys.exit("Airflow did not start; its airflow.log says why.")
         time.sleep(0.5)
     token = api.post("/auth/token", json={"username": "admin", "password": password}).raise_for_status().json()
     api.headers["Authorization"] = f"Bearer {token['access_token']}"
@@ -150,15 +159,13 @@ def tasks(api: httpx.Client, dag_id: str, run_id: str) -> list[dict[str, Any]]:
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a process and all its descendants: a signal to `airflow standalone` alone leaves some of them alive."""
-    try:
-        family = [*psutil.Process(process.pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        family = []
-    process.send_signal(signal.SIGINT)
-    _, alive = psutil.wait_procs(family, timeout=20)
+    main = psutil.Process(process.pid)
+    family = [*main.children(recursive=True), main]
+    for each in family:
+        each.terminate()
+    _, alive = psutil.wait_procs(family, timeout=10)
     for each in alive:
         each.kill()
-    process.kill()
     process.wait()
 
 

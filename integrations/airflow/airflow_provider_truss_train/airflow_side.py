@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.retry_policy import RetryPolicy
@@ -59,7 +58,14 @@ def tries_before(ti: Any, retries: int) -> int:
     return int(ti.max_tries) - retries
 
 
-def teller(log: logging.Logger) -> Callable[[Event], None]:
+class Log(Protocol):
+    """As much of a logger as is used: Airflow's own are no `logging.Logger`."""
+
+    def info(self, event: str, *args: Any) -> Any: ...
+    def warning(self, event: str, *args: Any) -> Any: ...
+
+
+def teller(log: Log) -> Callable[[Event], None]:
     """A listener that writes what happens, and the lines of the job's log, into a log."""
     from truss_train_core import events
 
@@ -68,8 +74,8 @@ def teller(log: logging.Logger) -> Callable[[Event], None]:
             for line in event.lines:
                 log.info("%s", line.message.rstrip())
         elif words := events.sentence(event):
-            heed = isinstance(event, events.ApiOutage | events.Notice | events.TwinStopped)
-            log.log(logging.WARNING if heed else logging.INFO, "%s", words)
+            to_be_heeded = isinstance(event, events.ApiOutage | events.Notice | events.TwinStopped)
+            (log.warning if to_be_heeded else log.info)("%s", words)
 
     return tell
 

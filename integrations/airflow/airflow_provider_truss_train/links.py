@@ -14,7 +14,7 @@ from airflow.sdk import BaseOperatorLink
 class TrainingJobLink(BaseOperatorLink):
     """The job that trains, or trained last."""
 
-    name = "Training job"  # type: ignore[assignment]
+    name = "Training job"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         return str(operator.pages.get(self.name, ""))
@@ -23,7 +23,7 @@ class TrainingJobLink(BaseOperatorLink):
 class ModelLink(BaseOperatorLink):
     """The deployment and its model."""
 
-    name = "Model"  # type: ignore[assignment]
+    name = "Model"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         return str(operator.pages.get(self.name, ""))

@@ -127,7 +127,7 @@ class SubmitTrainingJobOperator(_BasetenOperator):
     def _show(self, record: RunRecord) -> None:
         if record.project_id and record.attempt.job_id:
             page = self.hook.remote.job_page(record.project_id, record.attempt.job_id)
-            self.pages[TrainingJobLink.name] = page  # type: ignore[index]
+            self.pages[TrainingJobLink.name] = page
 
     def _plan(self, context: Context) -> RunPlan:
         from truss_train_core import RunPlan
@@ -349,7 +349,7 @@ class ChooseCheckpointOperator(_BasetenOperator):
         if self.metric is None:
             flow = checkpoints.find_newest(jobs, requirement=requirement)
         else:
-            best = runs.Best(metric=self.metric, mode=self.mode, log_pattern=self.log_pattern)  # type: ignore[arg-type]
+            best = runs.Best(metric=self.metric, mode=self.mode, log_pattern=self.log_pattern)
             flow = checkpoints.find_best(jobs, best.metric, best.mode, sources=best.sources(), requirement=requirement)
         return client.run(flow, on_event=teller(self.log))
 
@@ -417,7 +417,7 @@ class DeployCheckpointOperator(_BasetenOperator):
         with self.hook.client() as client:
             deployment = client.run(deployments.deploy(deployments.with_checkpoint(config, chosen)), on_event=tell)
             page = self.hook.remote.model_page(deployment.model_id, deployment.id)
-            self.pages[ModelLink.name] = page  # type: ignore[index]
+            self.pages[ModelLink.name] = page
             if wait_without_worker:
                 self._defer(deployment.model_id, deployment.id)
             limits = Limits(timeout=self.serving_timeout)
@@ -459,7 +459,7 @@ class StopTrainingJobOperator(_BasetenOperator):
         if (run is None) == (job is None):
             raise ValueError("give a run or a job, one of the two")
         self.run = run
-        self.job = job
+        self.job: Any = job
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_truss_train.facts import job_facts

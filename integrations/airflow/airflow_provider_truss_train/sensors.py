@@ -91,7 +91,7 @@ class _JobSensor(_BasetenSensor):
         if (run is None) == (job is None):
             raise ValueError("give a run or a job, one of the two")
         self.run = run
-        self.job = job
+        self.job: Any = job
 
     def _find(self, client: Client) -> TrainingJob:
         from truss_train_core import RunRecord, jobs

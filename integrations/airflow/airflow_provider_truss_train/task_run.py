@@ -14,10 +14,9 @@ index.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_truss_train.airflow_side import teller, tries_before
+from airflow_provider_truss_train.airflow_side import Log, teller, tries_before
 from airflow_provider_truss_train.attending import still_runs, stop
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class TaskRun:
         log: where to tell what happens.
     """
 
-    def __init__(self, client: Client, plan: RunPlan, context: Context, *, retries: int, log: logging.Logger) -> None:
+    def __init__(self, client: Client, plan: RunPlan, context: Context, *, retries: int, log: Log) -> None:
         self._client = client
         self._plan = plan
         self._ti: Any = context["ti"]

@@ -37,7 +37,7 @@ class _Wait(BaseTrigger):
     """
 
     def __init__(self, *, baseten_conn_id: str, ends_task: bool, **arguments: Any) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.hook = BasetenHook(baseten_conn_id)
         self.ends_task = ends_task
         self.arguments = arguments
@@ -53,12 +53,13 @@ class _Wait(BaseTrigger):
         try:
             async with self.hook.async_client() as client:
                 returned = await self.wait(client)
-            event = TriggerEvent({})
+            event = TriggerEvent({})  # type: ignore[no-untyped-call]
             if self.ends_task and returned is not None and self.task_instance:  # there is none in dag.test()
                 await sync_to_async(push_return_value)(self.task_instance, returned)
                 event = TaskSuccessEvent()
         except TrussTrainError as error:
-            event = TriggerEvent({"error": type(error).__name__, "message": error.message, "hint": error.hint})
+            told = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+            event = TriggerEvent(told)  # type: ignore[no-untyped-call]
         yield event
 
     @abc.abstractmethod

@@ -40,7 +40,7 @@ def _airflow() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
-    with LocalPlatform.started(tmp_path_factory.mktemp("platform"), capacity={"CPU": 8}, stop_grace=2.0) as running:
+    with LocalPlatform.started(tmp_path_factory.mktemp("platform"), capacity={"CPU": 64}, stop_grace=2.0) as running:
         yield running
 
 

@@ -1,0 +1,22 @@
+"""DAGs whose tasks are killed, cleared and marked by tests/test_standalone.py."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG
+
+from airflow_provider_truss_train.operators import TrainingJobOperator
+
+CONFIG = Path(__file__).parents[4] / "tests" / "cli" / "quick" / "config.py"
+COMMON = {"config": CONFIG, "retries": 2, "retry_delay": timedelta(seconds=1)}
+PACE = {"STEP_SECONDS": "{{ params.seconds }}"}
+
+for deferrable in (True, False):
+    with DAG("deferred" if deferrable else "undeferred", schedule=None, params={"seconds": 1.0}):
+        TrainingJobOperator(task_id="train", environment_variables=PACE, deferrable=deferrable, **COMMON)
+
+with DAG("cancelling", schedule=None, params={"seconds": 1.0}):
+    TrainingJobOperator(task_id="train", environment_variables=PACE, on_clear="cancel", **COMMON)
+
+with DAG("many", schedule=None, params={"seconds": 1.0}, max_active_tasks=64):
+    TrainingJobOperator.partial(task_id="train", **COMMON).expand(environment_variables=[PACE] * 20)

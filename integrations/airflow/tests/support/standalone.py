@@ -1,0 +1,165 @@
+"""A real Airflow, as `make demo ENGINE=airflow` starts it, and what a person does to its tasks."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+
+from truss_train_core import Remote
+
+T = TypeVar("T")
+
+
+def _demo() -> ModuleType:
+    path = Path(__file__).resolve().parents[4] / "demos" / "airflow.py"
+    spec = importlib.util.spec_from_file_location("demo_of_airflow", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+demo = _demo()
+
+
+def eventually(what: str, look: Callable[[], T], seconds: float = 90.0) -> T:
+    """What `look` says once that is true."""
+    until = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < until, f"not after {seconds:.0f} s: {what}"
+        time.sleep(0.2)
+    return seen
+
+
+@dataclass(frozen=True)
+class Standalone:
+    """A running Airflow."""
+
+    api: httpx.Client
+    home: Path
+
+    @classmethod
+    @contextmanager
+    def started(cls, home: Path, remote: Remote, dags: Path) -> Iterator[Standalone]:
+        settings = {
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+        }
+        with demo.airflow(home, remote, dags=dags, **settings) as api:
+            running = cls(api, home)
+            yield running
+            for process in running._processes():  # those of `restart` among them
+                process.kill()
+
+    def start(self, dag_id: str, **conf: Any) -> Run:
+        """A new run of a DAG."""
+        eventually(f"DAG {dag_id}", lambda: self._unpause(dag_id))
+        body = {"logical_date": None, "conf": conf}
+        answer = self.api.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body).raise_for_status()
+        return Run(self.api, dag_id, answer.json()["dag_run_id"])
+
+    def restart(self, part: str) -> None:
+        """SIGKILL a part of Airflow, and start it again as it was."""
+        family = [each for each in self._processes() if each.cmdline()[-1:] == [part]]
+        environment, command = family[0].environ(), [sys.executable, "-m", "airflow", part]
+        for process in family:
+            process.kill()
+        with (self.home / f"{part}.log").open("ab") as log:
+            subprocess.Popen(command, env=environment, cwd=self.home, stdout=log, stderr=log)
+
+    def _unpause(self, dag_id: str) -> bool:
+        return self.api.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False}).status_code == 200
+
+    def _processes(self) -> list[psutil.Process]:
+        """Those whose home is this one."""
+        own = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("AIRFLOW_HOME") == str(self.home):
+                    own.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return own
+
+
+@dataclass(frozen=True)
+class Run:
+    """A DAG run."""
+
+    api: httpx.Client
+    dag_id: str
+    run_id: str
+
+    @property
+    def state(self) -> str:
+        state: str = self._get("")["state"]
+        return state
+
+    def task(self, map_index: int = -1) -> dict[str, Any]:
+        """The task "train" as the API shows it."""
+        return next(each for each in self.tasks() if each["map_index"] == map_index)
+
+    def tasks(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self._get("/taskInstances?limit=100")["task_instances"]
+        return listed
+
+    def waits(self, state: str) -> None:
+        """Wait until the task does: in this state, and with the job's lines in its log.
+
+        A task whose trigger the triggerer has not taken up yet is "deferred" as well.
+        """
+        eventually(f"{state}, with lines of the job", lambda: self.task()["state"] == state and self._shows_the_job())
+
+    def ends(self, seconds: float = 120.0) -> str:
+        """The state in which it ends."""
+        eventually(f"end of {self.dag_id}", lambda: self.state in ("success", "failed"), seconds)
+        return self.state
+
+    def mark(self, state: str) -> None:
+        """What a person does who marks the task as failed or successful."""
+        path = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/train"
+        self.api.patch(path, json={"new_state": state}).raise_for_status()
+
+    def clear(self) -> None:
+        """What a person does who clears the task."""
+        body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": ["train"], "only_failed": False}
+        self.api.post(f"/api/v2/dags/{self.dag_id}/clearTaskInstances", json=body).raise_for_status()
+
+    def kill_worker(self) -> None:
+        """SIGKILL the process that runs the task, and its supervisor."""
+        pid = self.task()["pid"]
+        process = psutil.Process(pid)
+        os.kill(process.ppid(), signal.SIGKILL)
+        process.kill()
+
+    def returned(self, map_index: int = -1) -> Any:
+        query = f"?map_index={map_index}"
+        return self._get(f"/taskInstances/train/xcomEntries/return_value{query}")["value"]
+
+    def log(self, attempt: int = 1) -> list[str]:
+        """The events of the task's log."""
+        content = self._get(f"/taskInstances/train/logs/{attempt}")["content"]
+        return [line["event"] for line in content]
+
+    def _shows_the_job(self) -> bool:
+        return any(line.startswith("starting after step") for line in self.log())
+
+    def _get(self, path: str) -> Any:
+        address = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}{path}"
+        return self.api.get(address, headers={"Accept": "application/json"}).raise_for_status().json()

@@ -1,0 +1,98 @@
+"""On a real Airflow: what becomes of jobs when its processes are killed, and when people clear and mark tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dag_runs import jobs_named, status_at_the_end
+from standalone import Run, Standalone, eventually
+
+from truss_train_core import Client, jobs
+from truss_train_core.testing import LocalPlatform
+
+pytestmark = pytest.mark.slow
+LONG = 60.0
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory, platform: LocalPlatform) -> Iterator[Standalone]:
+    home = tmp_path_factory.mktemp("standalone")
+    with Standalone.started(home, platform.remote, Path(__file__).parent / "standalone_dags") as running:
+        yield running
+
+
+def jobs_of(client: Client, run: Run, map_index: int = -1, *more: object) -> list[jobs.TrainingJob]:
+    return jobs_named(client, jobs.run_key(run.dag_id, run.run_id, "train", map_index, *more))
+
+
+def test_the_task_ends_without_a_worker_and_its_log_is_the_jobs(airflow: Standalone, client: Client) -> None:
+    run = airflow.start("deferred", seconds=0.3)
+    assert run.ends() == "success"
+    (job,) = jobs_of(client, run)
+    assert run.returned()["attempts"][0]["job_id"] == job.id
+    log = run.log()
+    assert sum(line.startswith("step 5/5") for line in log) == 1
+    links = run._get("/taskInstances/train/links")["extra_links"]
+    assert links["Training job"] == client.remote.job_page(job.training_project_id, job.id)
+
+
+@pytest.mark.parametrize(("dag_id", "state"), [("deferred", "deferred"), ("undeferred", "running")])
+@pytest.mark.parametrize("mark", ["failed", "success"])
+def test_the_job_of_a_task_that_is_marked_is_stopped(
+    airflow: Standalone, client: Client, dag_id: str, state: str, mark: str
+) -> None:
+    run = airflow.start(dag_id, seconds=LONG)
+    run.waits(state)
+    (job,) = jobs_of(client, run)
+    run.mark(mark)
+    assert status_at_the_end(client, job) == "STOPPED"
+    assert run.ends() == mark
+    assert len(jobs_of(client, run)) == 1
+
+
+@pytest.mark.parametrize(("dag_id", "state"), [("deferred", "deferred"), ("undeferred", "running")])
+def test_a_task_that_is_cleared_takes_up_its_job_again(
+    airflow: Standalone, client: Client, dag_id: str, state: str
+) -> None:
+    run = airflow.start(dag_id, seconds=3.0)
+    run.waits(state)
+    (job,) = jobs_of(client, run)
+    run.clear()
+    assert run.ends() == "success"
+    assert run.task()["try_number"] == 2
+    assert [each.id for each in jobs_of(client, run)] == [job.id]
+
+
+def test_a_task_that_is_cleared_can_stop_its_job_and_begin_anew(airflow: Standalone, client: Client) -> None:
+    run = airflow.start("cancelling", seconds=2.0)
+    run.waits("deferred")
+    (job,) = jobs_of(client, run)
+    run.clear()
+    assert status_at_the_end(client, job) == "STOPPED"
+    assert run.ends() == "success"
+    (anew,) = jobs_of(client, run, -1, 1)
+    assert anew.succeeded
+
+
+def test_a_worker_that_is_killed_while_it_waits_is_followed_by_one_that_takes_up_the_job(
+    airflow: Standalone, client: Client
+) -> None:
+    run = airflow.start("undeferred", seconds=5.0)
+    run.waits("running")
+    (job,) = jobs_of(client, run)
+    run.kill_worker()
+    assert run.ends() == "success"
+    assert run.task()["try_number"] == 2
+    assert [each.id for each in jobs_of(client, run)] == [job.id]
+
+
+def test_twenty_tasks_survive_the_death_of_their_triggerer(airflow: Standalone, client: Client) -> None:
+    run = airflow.start("many", seconds=8.0)
+    eventually("all deferred", lambda: [task["state"] for task in run.tasks()] == ["deferred"] * 20)
+    airflow.restart("triggerer")
+    assert run.ends(240) == "success"
+    for index in range(20):
+        (job,) = jobs_of(client, run, index)
+        assert job.succeeded
