@@ -14,13 +14,13 @@ def can_ask() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def confirm(question: str, *, otherwise: str) -> None:
+def confirm(question: str, *, otherwise: str, may_ask: bool = True) -> None:
     """Go on only if the person says yes; `otherwise` is what to add to the command where nobody can be asked.
 
     Raises:
         BadOptions: there is nobody to ask.
         typer.Abort: the answer is no.
     """
-    if not can_ask():
-        raise BadOptions(f"{question} There is no terminal to answer at.", hint=otherwise)
+    if not (may_ask and can_ask()):
+        raise BadOptions(f"{question} Nobody is asked: there is no terminal, or it is not wanted.", hint=otherwise)
     typer.confirm(question, abort=True, err=True)

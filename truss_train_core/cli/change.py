@@ -35,6 +35,7 @@ def recreate(
     ] = None,
     project: options.Project = None,
     tail: options.Tail = False,
+    non_interactive: options.NonInteractive = False,
     remote: options.Remote = options.DEFAULT_REMOTE,
     form: options.Output = Format.TEXT,
 ) -> None:
@@ -45,7 +46,8 @@ def recreate(
     with connect(remote, deadline=PATIENTLY if tail else AT_ONCE) as client:
         like = client.run(jobs.find(job_id, project=project))
         if job_id is None:
-            confirm(f"Submit {jobs.describe(like)} once more?", otherwise=f"Add --job-id {like.id}.")
+            question, otherwise = f"Submit {jobs.describe(like)} once more?", f"Add --job-id {like.id}."
+            confirm(question, otherwise=otherwise, may_ask=not non_interactive)
         job = client.send(endpoints.recreate_job(like.training_project_id, like.id)).training_job
         output.message(f"Submitted {jobs.describe(job)}, like {jobs.describe(like)}.")
         if tail:

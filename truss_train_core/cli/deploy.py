@@ -58,6 +58,7 @@ def deploy_checkpoints(
             help="Write the configuration that is deployed to a config.yaml there.",
         ),
     ] = None,
+    non_interactive: options.NonInteractive = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once it is created, not when it serves.")] = False,
     remote: options.Remote = options.DEFAULT_REMOTE,
     form: options.Output = Format.TEXT,
@@ -72,7 +73,7 @@ def deploy_checkpoints(
     wanted = _definition(config, model_name, accelerator)
     if job_id is None and (checkpoint or metric):
         raise BadOptions("--checkpoint and --metric choose among the checkpoints of a job.", hint="Add --job-id JOB.")
-    asks = form is Format.TEXT and can_ask()
+    asks = form is Format.TEXT and not non_interactive and can_ask()
     if job_id is None and not asks and not _names_checkpoints(wanted):
         raise BadOptions(
             "It is not said which checkpoint to deploy.",

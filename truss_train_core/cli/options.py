@@ -42,12 +42,22 @@ Remote = Annotated[
 ]
 Output = Annotated[
     Format,
-    typer.Option("--output", "-o", metavar="text|json", help="For people, or JSON on stdout with messages on stderr."),
+    typer.Option(
+        "--output",
+        "--output-format",
+        "-o",
+        metavar="text|json",
+        help="For people, or JSON on stdout with messages on stderr.",
+    ),
 ]
 TableOutput = Annotated[
     TableFormat,
     typer.Option(
-        "--output", "-o", metavar="text|json|csv", help="For people, or JSON or CSV on stdout with messages on stderr."
+        "--output",
+        "--output-format",
+        "-o",
+        metavar="text|json|csv",
+        help="For people, or JSON or CSV on stdout with messages on stderr.",
     ),
 ]
 Order = Annotated[Direction, typer.Option("--order", metavar="asc|desc", help="Smallest and oldest first, or last.")]
@@ -58,4 +68,5 @@ JobId = Annotated[
     str | None, typer.Option("--job-id", metavar="JOB", help="Job, by id or name; the newest one if not given.")
 ]
 Tail = Annotated[bool, typer.Option("--tail", help="Follow the log until the job ends; exit 1 unless it completes.")]
+NonInteractive = Annotated[bool, typer.Option("--non-interactive", help="Ask nothing, even on a terminal.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

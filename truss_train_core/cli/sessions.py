@@ -94,7 +94,9 @@ def workstation(
     project: Annotated[
         str | None, typer.Option("--project", "--project-id", metavar="NAME", help="Its name; made if there is none.")
     ] = None,
-    image: Annotated[str | None, typer.Option(metavar="IMAGE", help="Base image; one with CUDA if not given.")] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="IMAGE", help="Base image; one with CUDA if not given.")
+    ] = None,
     enable_checkpointing: Annotated[
         bool, typer.Option("--enable-checkpointing", help="Keep what is written to the checkpoint directory.")
     ] = False,
