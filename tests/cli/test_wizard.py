@@ -1,12 +1,16 @@
 """The wizard of `deploy-checkpoints`, in a real pseudo-terminal against a real local platform."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from command_line import Command, Project
 from terminal import on_a_terminal
 
+from truss_train_core import Client
+from truss_train_core.api import endpoints
+from truss_train_core.api.models import UpsertSecret
 from truss_train_core.testing import LocalPlatform
 
 DOWN, SPACE, ENTER, CTRL_C = "\x1b[B", " ", "\r", "\x03"
@@ -92,3 +96,54 @@ def test_it_never_asks_where_there_is_no_terminal(truss_train: Command, config: 
     named = ("--job-id", "wizard", "--checkpoint", "checkpoint-2")
     truss_train("deploy-checkpoints", *named).is_refusal("model name")
     truss_train("deploy-checkpoints", *named, "--model-name", "m").is_refusal("what it runs on")
+
+
+ADAPTERS = """
+import json, os, pathlib
+for step in (1, 2):
+    folder = pathlib.Path(os.environ["BT_CHECKPOINT_DIR"]) / f"adapter-{step}"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 16}))
+    (folder / "adapter_model.safetensors").write_bytes(bytes(100))
+"""
+
+
+def test_adapters_are_deployed_together_with_their_base_model_a_gpu_and_a_secret(
+    truss_train: Command, local: LocalPlatform, quick: Project, here: Path
+) -> None:
+    path = Path(quick("adapters"))
+    (path.parent / "train.py").write_text(ADAPTERS)
+    assert truss_train("push", path, "--tail").code == 0
+    with Client(local.remote) as client:
+        client.send(endpoints.upsert_secret(UpsertSecret(name="hf_access_token", value="hf_secret")))
+        listed = client.send(endpoints.list_instances()).listed_instances
+    gpus = sorted({each.gpu_type for each in listed if each.gpu_type})
+    with on_a_terminal("deploy-checkpoints", "--job-id", "adapters", "--dry-run") as (process, screen):
+        screen.until("Which checkpoints")
+        screen.until("adapter-1")
+        screen.type("a" + ENTER)  # all of them
+        screen.until("Base model of the adapters")
+        screen.type("org/base-model" + ENTER)
+        screen.until("Name of the model")
+        screen.until("base-model")
+        screen.type(ENTER)
+        screen.until("Which GPU")
+        screen.until("CPU only")
+        screen.type(DOWN * gpus.index("H100") + ENTER)
+        screen.until("How many")
+        screen.until("8")
+        screen.type(DOWN + ENTER)
+        screen.until("Secret with the HF_TOKEN")
+        screen.until("hf_access_token")
+        screen.type(DOWN + ENTER)
+        screen.until("as model base-model on H100:2?")
+        screen.type("y")
+        screen.until("Nothing was deployed")
+        assert process.wait(timeout=30) == 0
+    [folder] = (here / "truss_configs").iterdir()
+    assert folder.name.startswith("base-model_dry_run_")
+    written = json.loads((folder / "config.yaml").read_text())
+    assert {"adapter-1", "adapter-2"} <= set(re.findall(r"adapter-\d", json.dumps(written["training_checkpoints"])))
+    assert written["resources"]["accelerator"] == "H100:2"
+    assert "hf_access_token" in written["secrets"]
+    assert "hf_secret" not in json.dumps(written)
