@@ -162,12 +162,25 @@ def test_a_job_goes_on_from_the_newest_checkpoint_of_another(
     truss_train("resume", broken, config, "--checkpoint", "checkpoint-9").is_refusal("checkpoint-9", "checkpoint-3")
 
 
+def test_a_job_without_checkpoints_is_not_resumed_and_how_to_start_again_is_said(
+    truss_train: Command, local: LocalPlatform, quick: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = quick("no-start", FAIL_AT="1", STEP_SECONDS="0.05")
+    broken = pushed(truss_train, config)
+    assert truss_train("wait", broken).code == 1
+    monkeypatch.chdir(config.parent)
+    printed = truss_train("resume", broken)
+    printed.is_refusal("there is none", code=1)
+    assert "truss-train push config.py" in printed.err
+    assert len(json.loads(truss_train("jobs", "--project", "no-start", "--all", "-o", "json").out)) == 1
+
+
 # ---------------------------------------------------------------- refusals
 
 
 def test_nothing_is_asked_where_there_is_no_terminal(truss_train: Command, running: str) -> None:
-    truss_train("delete", "--job-id", running).is_refusal("no terminal")
-    truss_train("recreate").is_refusal("no terminal")
+    truss_train("delete", "--job-id", running).is_refusal("without a yes", running)
+    truss_train("recreate").is_refusal("without a yes")
     truss_train("watch").is_refusal("no terminal")
     assert running in truss_train("jobs").out
 

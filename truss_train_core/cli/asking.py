@@ -22,5 +22,5 @@ def confirm(question: str, *, otherwise: str, may_ask: bool = True) -> None:
         typer.Abort: the answer is no.
     """
     if not (may_ask and can_ask()):
-        raise BadOptions(f"{question} Nobody is asked: there is no terminal, or it is not wanted.", hint=otherwise)
+        raise BadOptions(f"Not done without a yes: {question}", hint=otherwise)
     typer.confirm(question, abort=True, err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from truss_train_core.cli.connection import PATIENTLY, connect
 from truss_train_core.cli.failures import BadOptions, interruptible
 from truss_train_core.cli.jobs import follow, ways_on
 from truss_train_core.cli.output import Format
+from truss_train_core.errors import NoUsableCheckpoint
 
 if TYPE_CHECKING:
     from truss_train_core.api.client import Client
@@ -23,7 +25,9 @@ Job = Annotated[str, typer.Argument(metavar="JOB", help="Job, by id or name.", s
 
 def resume(
     job_id: Job,
-    config: options.Config,
+    config: Annotated[
+        Path, typer.Argument(metavar="[CONFIG]", help="Python file with one TrainingProject: that of JOB.")
+    ] = Path("config.py"),
     checkpoint: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +51,11 @@ def resume(
     with connect(remote, deadline=PATIENTLY) as client:
         broken_off = client.run(jobs.find(job_id, project=project))
         _check(broken_off, definition.name)
-        start = _start(client, broken_off, checkpoint)
+        try:
+            start = _start(client, broken_off, checkpoint)
+        except NoUsableCheckpoint as error:
+            error.hint = f"To start again from the beginning: truss-train push {config}"
+            raise
         goes_on = pushing.for_team(runs.starting_from(definition, start), client.remote)
         listener = json_lines if tail and form is Format.JSON else narrator()
         with interruptible(lambda: ["Whether the job was created already, this tells:", "  truss-train jobs"]):
@@ -104,7 +112,6 @@ def _check(broken_off: TrainingJob, project_name: str) -> None:
 def _start(client: Client, broken_off: TrainingJob, name: str | None) -> CheckpointRef:
     """The checkpoint to go on from, once all that the job left is copied."""
     from truss_train_core import checkpoints, jobs
-    from truss_train_core.errors import NoUsableCheckpoint
     from truss_train_core.runs import CheckpointRef
 
     ended = client.run(jobs.wait(broken_off))
