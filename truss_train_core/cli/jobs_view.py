@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 
 from rich.console import Console, RenderableType
@@ -14,6 +15,7 @@ from truss_train_core.api.flows import Event, Flow, emit, pause, send
 from truss_train_core.api.models import TrainingJob
 from truss_train_core.cli.jobs import jobs_table
 from truss_train_core.cli.progress import line_about
+from truss_train_core.errors import JobNotFound
 from truss_train_core.waiting import jittered, patiently
 
 LOOK = 2.0
@@ -43,7 +45,8 @@ def _look(project_id: str | None, before: dict[str, TrainingJob]) -> Flow[dict[s
     ended = {job.id: job for job in before.values() if job.is_terminal}
     left = [job for job in before.values() if job.id not in seen and job.id not in ended]
     for job in left:
-        ended |= yield from jobs.poll([job])
+        with contextlib.suppress(JobNotFound):  # it was deleted
+            ended[job.id] = yield from jobs.fetch(job.training_project_id, job.id)
     return ended | seen
 
 
