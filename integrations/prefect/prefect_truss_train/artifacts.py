@@ -167,7 +167,7 @@ def _show_table(run: TrainingRun, candidates: Sequence[Candidate]) -> None:
         checkpoint = each.checkpoint
         rows.append(
             {
-                "": STAR if mark == (checkpoint.training_job_id, checkpoint.checkpoint_id) else "",
+                "chosen": STAR if mark == (checkpoint.training_job_id, checkpoint.checkpoint_id) else "",
                 "checkpoint": checkpoint.checkpoint_id,
                 "job": checkpoint.training_job_id,
                 "bytes": checkpoint.size_bytes,

@@ -127,7 +127,7 @@ def test_a_flow_run_leaves_artifacts_and_events() -> None:
     assert "step 4 of 4" in shown["progress"].description
     table = shown["checkpoints"].data
     assert [name for name in ("checkpoint-1", "checkpoint-2") if name in str(table)] == ["checkpoint-1", "checkpoint-2"]
-    starred = [row for row in eventually(lambda: _rows(table)) if row[""] == "★"]
+    starred = [row for row in eventually(lambda: _rows(table)) if row["chosen"] == "★"]
     assert [(row["checkpoint"], row["eval_loss"]) for row in starred] == [("checkpoint-2", "0.5")]
     assert str(shown["loss"].data).startswith("data:image/svg+xml;base64,")
     assert "checkpoint-2" in shown["summary"].data
