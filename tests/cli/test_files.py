@@ -6,8 +6,11 @@ import json
 import stat
 import tarfile
 import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import httpx
 import pytest
 from command_line import Command, Project
 
@@ -55,6 +58,41 @@ def test_an_archive_may_stay_one(truss_train: Command, job_id: str, tmp_path: Pa
     with tarfile.open(path) as archive:
         assert "train.py" in archive.getnames()
     truss_train("download", "--job-id", job_id, "--target-directory", tmp_path).is_refusal("exists already")
+
+
+def test_an_archive_that_leads_out_of_its_directory_is_refused_and_leaves_nothing(
+    truss_train: Command, job_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("good"))
+        archive.addfile(tarfile.TarInfo("../evil"))
+    monkeypatch.setattr("truss_train_core.api.downloads.pieces", lambda url, about: iter([content.getvalue()]))
+    target = tmp_path / "there"
+    printed = truss_train("download", "--job-id", job_id, "--target-directory", target)
+    printed.is_refusal("../evil", code=3)
+    assert list(target.iterdir()) == []
+
+
+def test_a_download_that_breaks_off_leaves_nothing(
+    truss_train: Command, job_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(request: httpx.Request) -> httpx.Response:
+        def body() -> Iterator[bytes]:
+            yield b"beginning"
+            raise httpx.ReadError("connection reset")
+
+        return httpx.Response(200, content=body())
+
+    def stream(method: str, url: str, **_: object) -> AbstractContextManager[httpx.Response]:
+        return httpx.Client(transport=httpx.MockTransport(broken)).stream(method, url)
+
+    monkeypatch.setattr("truss_train_core.api.downloads.httpx.stream", stream)
+    target = tmp_path / "there"
+    printed = truss_train("download", "--job-id", job_id, "--target-directory", target)
+    printed.is_refusal("connection reset", code=3)
+    assert "X-Amz" not in printed.err
+    assert list(target.iterdir()) == []
 
 
 def test_addresses_of_checkpoints_are_written_to_a_file_for_the_owner_alone(
