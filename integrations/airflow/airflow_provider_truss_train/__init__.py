@@ -6,6 +6,7 @@
     sensors.py      wait for somebody else's job, checkpoint or deployment
     triggers.py     the waits of all of these, without a worker
     assets.py       new checkpoints and dataset versions as asset events
+    log_place.py    how far a job's log has been shown, for the next triggerer
     links.py        the way from a task to Baseten's pages
     run_state.py    the record of a run in Airflow's task state, and what a retry or a clear makes of it
     airflow_side.py what this package asks of Airflow: a task's state, its tries, its log

@@ -28,21 +28,25 @@ def task_state(ti: Any) -> str | None:
     return next(iter(of_run.values()), "removed")
 
 
-def push_return_value(ti: Any, value: Any) -> None:
-    """Give a task what it returns, from a trigger.
+def set_xcom(ti: Any, key: str, value: Any) -> None:
+    """Push an XCom of a task, from a trigger.
 
     The `xcoms` of a `TaskSuccessEvent` would do that as well, but arrive in other tasks as JSON text (seen in 3.3.2).
     """
     from airflow.sdk.execution_time.xcom import XCom
 
-    XCom.set(
-        key="return_value",
-        value=value,
-        dag_id=ti.dag_id,
-        task_id=ti.task_id,
-        run_id=ti.run_id,
-        map_index=ti.map_index,
-    )
+    XCom.set(key=key, value=value, **_address(ti))
+
+
+def get_xcom(ti: Any, key: str) -> Any:
+    """An XCom of a task, from a trigger; None where there is none."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return XCom.get_one(key=key, **_address(ti))
+
+
+def _address(ti: Any) -> dict[str, Any]:
+    return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
 
 
 def is_last_try(ti: Any) -> bool:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_truss_train.airflow_side import ENDED, push_return_value, task_state, teller
+from airflow_provider_truss_train.airflow_side import ENDED, set_xcom, task_state, teller
 from airflow_provider_truss_train.attending import Attendance, attend, stop
 from airflow_provider_truss_train.facts import checkpoint_facts, deployment_facts, job_facts
 from airflow_provider_truss_train.hooks import BasetenHook
+from airflow_provider_truss_train.log_place import LogPlace
 
 if TYPE_CHECKING:
     from truss_train_core import AsyncClient
@@ -55,7 +56,7 @@ class _Wait(BaseTrigger):
                 returned = await self.wait(client)
             event = TriggerEvent({})  # type: ignore[no-untyped-call]
             if self.ends_task and returned is not None and self.task_instance:  # there is none in dag.test()
-                await sync_to_async(push_return_value)(self.task_instance, returned)
+                await sync_to_async(set_xcom)(self.task_instance, "return_value", returned)
                 event = TaskSuccessEvent()
         except TrussTrainError as error:
             told = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
@@ -97,7 +98,8 @@ class TrainingRunTrigger(_Wait):
         self.completed = completed
 
     async def wait(self, client: AsyncClient) -> dict[str, Any] | None:
-        job = await client.run(attend(self.attendance), on_event=teller(self.log))
+        place = LogPlace(self.task_instance, self.attendance.job_id, self.log)
+        job = await client.run(attend(self.attendance, await place.kept()), on_event=place.hear)
         return self.completed if job.succeeded else None
 
     async def on_kill(self) -> None:

@@ -16,6 +16,11 @@ pytestmark = pytest.mark.slow
 LONG = 60.0
 
 
+def starts(run: Run, map_index: int) -> int:
+    """How often a task's log shows the beginning of the job's."""
+    return sum(line.startswith("starting after step") for line in run.log(1, map_index))
+
+
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory, platform: LocalPlatform) -> Iterator[Standalone]:
     home = tmp_path_factory.mktemp("standalone")
@@ -91,8 +96,11 @@ def test_a_worker_that_is_killed_while_it_waits_is_followed_by_one_that_takes_up
 def test_twenty_tasks_survive_the_death_of_their_triggerer(airflow: Standalone, client: Client) -> None:
     run = airflow.start("many", seconds=8.0)
     eventually("all deferred", lambda: [task["state"] for task in run.tasks()] == ["deferred"] * 20)
+    eventually("all shown", lambda: all(starts(run, index) for index in range(20)))
     airflow.restart("triggerer")
     assert run.ends(240) == "success"
     for index in range(20):
         (job,) = jobs_of(client, run, index)
         assert job.succeeded
+        assert starts(run, index) == 1  # the log goes on where it was
+        assert sum(line.startswith("step 5/5") for line in run.log(1, index)) == 1

@@ -152,9 +152,9 @@ class Run:
         query = f"?map_index={map_index}"
         return self._get(f"/taskInstances/train/xcomEntries/return_value{query}")["value"]
 
-    def log(self, attempt: int = 1) -> list[str]:
+    def log(self, attempt: int = 1, map_index: int = -1) -> list[str]:
         """The events of the task's log."""
-        content = self._get(f"/taskInstances/train/logs/{attempt}")["content"]
+        content = self._get(f"/taskInstances/train/logs/{attempt}?map_index={map_index}")["content"]
         return [line["event"] for line in content]
 
     def _shows_the_job(self) -> bool:
