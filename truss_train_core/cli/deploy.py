@@ -16,10 +16,11 @@ from truss_train_core.cli.checkpoints import Metric, Mode, check_metric
 from truss_train_core.cli.connection import PATIENTLY, connect
 from truss_train_core.cli.failures import BadOptions, interruptible
 from truss_train_core.cli.output import Format
+from truss_train_core.errors import TrussTrainError
 
 if TYPE_CHECKING:
     from truss_train_core.api.client import Client
-    from truss_train_core.api.models import Checkpoint, TrainingJob
+    from truss_train_core.api.models import Checkpoint, Deployment, TrainingJob
     from truss_train_core.cli.checkpoints import Direction
     from truss_train_core.definitions import DeployCheckpointsConfig
 
@@ -92,28 +93,33 @@ def deploy_checkpoints(
             from truss_train_core.cli import wizard
 
             wanted = wizard.complete(client, wanted, job, project)
-        keep = _Keeper(config_dir, wanted.model_name if asked else None)
+        place = _Place(config_dir, wanted.model_name if asked else None)
         if dry_run:
-            _preview(client, wanted, keep)
+            _preview(client, wanted, place)
         else:
-            _deploy(client, wanted, keep, form, wait=not no_wait)
+            _deploy(client, wanted, place, form, wait=not no_wait)
 
 
-class _Keeper(NamedTuple):
-    """Where a deployment's configuration is written to: a directory, one named after the model, or nowhere."""
+class _Place(NamedTuple):
+    """Where a deployment's configuration is kept: in a directory, or in one of its own under `truss_configs`.
+
+    Nowhere where both are None.
+    """
 
     directory: Path | None
     model_name: str | None
 
-    def write(self, config: str, label: str) -> None:
-        """Write a configuration, which is YAML or JSON, and with that YAML too."""
-        folder = self.directory
-        if folder is None and self.model_name is not None:
-            folder = Path("truss_configs") / re.sub(r"[^A-Za-z0-9._-]+", "-", f"{self.model_name}_{label}")
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / CONFIG_FILE).write_text(config, "utf-8")
-            output.message(f"Its configuration is in {folder / CONFIG_FILE}.")
+    @property
+    def is_somewhere(self) -> bool:
+        return self != (None, None)
+
+    def keep(self, config: str, label: str) -> None:
+        """Write a configuration: YAML, or JSON, which is YAML too."""
+        own = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{self.model_name}_{label}")
+        path = (self.directory or Path("truss_configs") / own) / CONFIG_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(config, "utf-8")
+        output.message(f"Its configuration is in {path}.")
 
 
 def _lacks_something(wanted: DeployCheckpointsConfig) -> bool:
@@ -161,19 +167,19 @@ def _chosen(
     )
 
 
-def _preview(client: Client, wanted: DeployCheckpointsConfig, keep: _Keeper) -> None:
+def _preview(client: Client, wanted: DeployCheckpointsConfig, place: _Place) -> None:
     from truss_train_core import deployments
 
     result = client.run(deployments.preview(wanted))
     config = json.loads(result.truss_config or "{}")
     output.print_json(config)
-    keep.write(json.dumps(config, indent=2) + "\n", f"dry_run_{datetime.now():%Y%m%d_%H%M%S}")
+    if place.is_somewhere:
+        place.keep(json.dumps(config, indent=2) + "\n", f"dry_run_{datetime.now():%Y%m%d_%H%M%S}")
     output.message("Nothing was deployed.")
 
 
-def _deploy(client: Client, wanted: DeployCheckpointsConfig, keep: _Keeper, form: Format, *, wait: bool) -> None:
+def _deploy(client: Client, wanted: DeployCheckpointsConfig, place: _Place, form: Format, *, wait: bool) -> None:
     from truss_train_core import deployments
-    from truss_train_core.api import endpoints
     from truss_train_core.cli.progress import narrator
 
     def goes_on() -> list[str]:
@@ -184,9 +190,8 @@ def _deploy(client: Client, wanted: DeployCheckpointsConfig, keep: _Keeper, form
         ]
 
     deployment = client.run(deployments.deploy(wanted), on_event=narrator())
-    if keep != (None, None):
-        found = client.send(endpoints.get_deployment_config(deployment.model_id, deployment.id))
-        keep.write(found.raw_config or json.dumps(found.config, indent=2), deployment.id)
+    if place.is_somewhere:
+        _keep_config(client, deployment, place)
     if wait:
         with interruptible(goes_on):
             deployment = client.run(deployments.wait_until_serving(deployment), on_event=narrator())
@@ -195,3 +200,14 @@ def _deploy(client: Client, wanted: DeployCheckpointsConfig, keep: _Keeper, form
         output.print_json({"deployment": deployment, "predict_url": url})
     else:
         output.stdout().print(url, soft_wrap=True)
+
+
+def _keep_config(client: Client, deployment: Deployment, place: _Place) -> None:
+    """Keep what a deployment was made from; it goes on, and is waited for, also where that fails."""
+    from truss_train_core.api import endpoints
+
+    try:
+        found = client.send(endpoints.get_deployment_config(deployment.model_id, deployment.id))
+        place.keep(found.raw_config or json.dumps(found.config, indent=2), deployment.id)
+    except (TrussTrainError, OSError) as error:
+        output.warn(f"The configuration of deployment {deployment.id} is not kept: {error}")
