@@ -28,7 +28,8 @@ First what `truss train` offers, and what there is for it here; then what there 
 is `baseten` unless `TRUSS_TRAIN_REMOTE` says otherwise; a job is named by its id or its name, and so is a project,
 under `--project` or `--project-id`; `-o json` prints JSON on stdout, and what is `-o cli-table` there is `-o text`.
 Nothing is asked where there is no terminal, with or without `--non-interactive`. `--log` is not here:
-`TRUSS_TRAIN_DEBUG=1` shows where an error arose.
+`TRUSS_TRAIN_DEBUG=1` shows where an error arose. Commands with an underscore, and `checkpoints list`, are understood as
+truss writes them, too.
 """
 
 _NAMES = {
@@ -37,7 +38,7 @@ _NAMES = {
     "get_checkpoint_urls": "get-checkpoint-urls",
     "update_session": "update-session",
 }
-"""Commands of another name here. Those with an underscore are accepted as they are, too."""
+"""Commands of another name here."""
 
 _INSTEAD = {
     "--format": "`-o text` or `-o json`",

@@ -130,7 +130,7 @@ def test_checkpoints_are_sorted_and_written_as_csv(truss_train: Command, job_id:
     rows = list(csv.DictReader(io.StringIO(truss_train(*newest_first, "-o", "csv").out)))
     assert [row["checkpoint_id"] for row in rows] == [f"checkpoint-{step}" for step in (5, 4, 3, 2, 1)]
     assert [row["eval_loss"] for row in rows] == ["2.5", "1.5", "0.5", "1.5", "2.5"]
-    lines = truss_train(*newest_first).out.splitlines()[1:]
+    lines = truss_train("checkpoints", "list", *newest_first[1:]).out.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [row["checkpoint_id"] for row in rows]
 
 

@@ -30,6 +30,12 @@ class Direction(str, Enum):
     MAX = "max"
 
 
+class Verb(str, Enum):
+    """What truss says after `checkpoints`, and may be said here."""
+
+    LIST = "list"
+
+
 class Sort(str, Enum):
     """The values of `--sort`."""
 
@@ -58,6 +64,7 @@ Mode = Annotated[
 
 
 def list_checkpoints(
+    _: Annotated[Verb | None, typer.Argument(metavar="[list]", hidden=True)] = None,
     job_id: options.JobId = None,
     project: options.Project = None,
     metric: Metric = None,
