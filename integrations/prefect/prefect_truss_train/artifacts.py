@@ -34,13 +34,15 @@ INTERVAL = 10.0
 """Seconds between two updates of the progress, at least."""
 
 
-def _decides_nothing(make: Callable[P, None]) -> Callable[P, None]:
+def decides_nothing(make: Callable[P, None]) -> Callable[P, None]:
+    """Let what only shows something never end what is shown: its failure is a line in the log."""
+
     @functools.wraps(make)
     def attempt(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             make(*args, **kwargs)
         except Exception as error:
-            get_logger("prefect_truss_train").warning("An artifact could not be made (%s): %r", make.__name__, error)
+            get_logger("prefect_truss_train").warning("Prefect could not be told (%s): %r", make.__name__, error)
 
     return attempt
 
@@ -55,14 +57,14 @@ def key(project: str, what: str) -> str:
     return f"{re.sub(r'[^a-z0-9]+', '-', project.lower()).strip('-') or 'project'}-{what}"
 
 
-@_decides_nothing
+@decides_nothing
 def link_job(run: TrainingRun, project_id: str, job_id: str, name: str) -> None:
     """A link to a job."""
     page = run.remote().job_page(project_id, job_id)
     _in_place(prefect.create_link_artifact, page, f"job {name}", key(run.project.name, "job"))
 
 
-@_decides_nothing
+@decides_nothing
 def link_model(run: TrainingRun, model_id: str, deployment_id: str, name: str) -> None:
     """A link to a deployment."""
     page = run.remote().model_page(model_id, deployment_id)
@@ -93,7 +95,7 @@ class Progress:
         percent = 100.0 if job.succeeded else _percent(state)
         self._show(percent, f"{job.name}: {_where(state)}")
 
-    @_decides_nothing
+    @decides_nothing
     def _show(self, percent: float, words: str) -> None:
         if (percent, words) == self._shown:
             return
@@ -136,7 +138,7 @@ def _where(state: TrainerState | None) -> str:
 # ---------------------------------------------------------------- when it is done
 
 
-@_decides_nothing
+@decides_nothing
 def show_choice(run: TrainingRun, best: Best | None) -> None:
     """The table of all checkpoints with their metrics, the chosen one marked, and the loss curve.
 
@@ -179,7 +181,7 @@ def _show_table(run: TrainingRun, candidates: Sequence[Candidate]) -> None:
     _in_place(prefect.create_table_artifact, rows, key(run.project.name, "checkpoints"), reason)
 
 
-@_decides_nothing
+@decides_nothing
 def show_summary(run: TrainingRun) -> None:
     """The run on one page: attempts, the choice, the loss curve, the deployment and its answer."""
     from truss_train_core import runs

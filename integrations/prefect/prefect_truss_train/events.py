@@ -39,7 +39,7 @@ def announce(event: Event, *, project: str) -> None:
     if named is None:
         return
     name, kind, resource_id, resource_name = named
-    payload = event.model_dump(mode="json")
+    payload = event.model_dump(mode="json", exclude={"table"})  # an artifact holds it, and events have a limit
     emit(
         name,
         f"{kind}.{resource_id}",

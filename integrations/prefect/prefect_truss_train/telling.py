@@ -34,7 +34,7 @@ class Teller:
         from truss_train_core import events
 
         tell(event, self._logger)
-        announce(event, project=self._run.project.name)
+        artifacts.decides_nothing(announce)(event, project=self._run.project.name)
         if isinstance(event, (events.JobSubmitted, events.JobAdopted)):
             artifacts.link_job(self._run, event.project_id, event.job_id, event.job_name or event.job_id)
         elif isinstance(event, (events.DeploymentCreated, events.DeploymentAdopted)):
