@@ -96,7 +96,7 @@ def test_a_worker_that_is_killed_while_it_waits_is_followed_by_one_that_takes_up
 def test_twenty_tasks_survive_the_death_of_their_triggerer(airflow: Standalone, client: Client) -> None:
     run = airflow.start("many", seconds=8.0)
     eventually("all deferred", lambda: [task["state"] for task in run.tasks()] == ["deferred"] * 20)
-    eventually("all shown", lambda: all(starts(run, index) for index in range(20)))
+    eventually("all shown and noted", lambda: all(run.noted(index) for index in range(20)))
     airflow.restart("triggerer")
     assert run.ends(240) == "success"
     for index in range(20):

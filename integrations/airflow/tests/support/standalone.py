@@ -157,6 +157,11 @@ class Run:
         content = self._get(f"/taskInstances/train/logs/{attempt}?map_index={map_index}")["content"]
         return [line["event"] for line in content]
 
+    def noted(self, map_index: int) -> bool:
+        """Whether the trigger has kept how far the job's log is shown."""
+        path = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/train/xcomEntries/truss_train_log"
+        return self.api.get(path, params={"map_index": map_index}).status_code == 200
+
     def _shows_the_job(self) -> bool:
         return any(line.startswith("starting after step") for line in self.log())
 
