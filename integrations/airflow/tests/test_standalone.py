@@ -104,3 +104,16 @@ def test_twenty_tasks_survive_the_death_of_their_triggerer(airflow: Standalone, 
         assert job.succeeded
         assert starts(run, index) == 1  # the log goes on where it was
         assert sum(line.startswith("step 5/5") for line in run.log(1, index)) == 1
+
+
+def test_new_data_sets_off_one_training_on_that_version(airflow: Standalone, client: Client) -> None:
+    folder = airflow.home / "data"
+    folder.mkdir()
+    airflow.unpaused("new_data")
+    for count in (1, 2):
+        (folder / f"{count}.csv").write_text("1,2,3")
+        runs = eventually(f"run {count}", lambda count=count: len(found := airflow.runs("new_data")) >= count and found)  # type: ignore[misc]
+        assert runs[-1].ends() == "success"
+    assert len(airflow.runs("new_data")) == 2
+    versions = [run.rendered("environment_variables")["DATA_VERSION"] for run in airflow.runs("new_data")]
+    assert len({version for version in versions if len(version) == 16}) == 2

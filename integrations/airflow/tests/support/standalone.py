@@ -69,7 +69,7 @@ class Standalone:
 
     def start(self, dag_id: str, **conf: Any) -> Run:
         """A new run of a DAG."""
-        eventually(f"DAG {dag_id}", lambda: self._unpause(dag_id))
+        self.unpaused(dag_id)
         body = {"logical_date": None, "conf": conf}
         answer = self.api.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body).raise_for_status()
         return Run(self.api, dag_id, answer.json()["dag_run_id"])
@@ -82,6 +82,15 @@ class Standalone:
             process.kill()
         with (self.home / f"{part}.log").open("ab") as log:
             subprocess.Popen(command, env=environment, cwd=self.home, stdout=log, stderr=log)
+
+    def unpaused(self, dag_id: str) -> None:
+        """Let a DAG run, once the DAG processor knows it."""
+        eventually(f"DAG {dag_id}", lambda: self._unpause(dag_id))
+
+    def runs(self, dag_id: str) -> list[Run]:
+        """The runs of a DAG, the oldest first."""
+        listed = self.api.get(f"/api/v2/dags/{dag_id}/dagRuns", params={"order_by": "run_after"}).raise_for_status()
+        return [Run(self.api, dag_id, each["dag_run_id"]) for each in listed.json()["dag_runs"]]
 
     def _unpause(self, dag_id: str) -> bool:
         return self.api.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False}).status_code == 200
@@ -156,6 +165,10 @@ class Run:
         """The events of the task's log."""
         content = self._get(f"/taskInstances/train/logs/{attempt}?map_index={map_index}")["content"]
         return [line["event"] for line in content]
+
+    def rendered(self, field: str) -> Any:
+        """A template field as Airflow shows it."""
+        return self.task()["rendered_fields"][field]
 
     def noted(self, map_index: int) -> bool:
         """Whether the trigger has kept how far the job's log is shown."""
