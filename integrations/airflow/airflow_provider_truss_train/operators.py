@@ -190,7 +190,8 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
         self.outage = outage
         self.follow_logs = follow_logs
         self.deferrable = deferrable
-        self._waits_for: tuple[Any, Attendance] | None = None
+        self._in_hand: tuple[Any, TaskRun] | None = None
+        self._killed = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         with self.hook.client() as client:
@@ -213,21 +214,23 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
         """Stop the job if nobody waits for it any more.
 
         Airflow calls this when a person marks or clears the task, but also when the worker is shut down. It runs within
-        a signal handler, between any two instructions of the task, so the work is done by another thread.
+        a signal handler, between any two instructions of the task, so the work is done by another thread. A job that is
+        just being submitted is stopped as soon as it is known.
         """
-        if self._waits_for:
-            thread = threading.Thread(target=self._stop_if_unwanted, args=self._waits_for)
-            thread.start()
-            thread.join(ON_KILL_SECONDS)
+        self._killed = True
+        thread = threading.Thread(target=self._stop_if_unwanted)
+        thread.start()
+        thread.join(ON_KILL_SECONDS)
 
     def _train(self, run: TaskRun, client: Client, context: Context) -> dict[str, Any]:
         from airflow.sdk.exceptions import AirflowFailException
 
         from truss_train_core.errors import RunFailed
 
+        self._in_hand = (context["ti"], run)
         while not run.record.is_final:
             if run.record.phase == "training":
-                self._wait(run, client, context)
+                self._wait(run, client)
             self._step(run)
         if run.record.phase == "failed":
             failure = f"Run {run.record.key} of project {run.record.project_name!r} failed: {run.record.failure}"
@@ -236,19 +239,17 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
             raise RunFailed(failure, hint="Nothing of it runs any more; a retry goes on from its newest checkpoint.")
         return run.record.model_dump(mode="json")
 
-    def _wait(self, run: TaskRun, client: Client, context: Context) -> None:
+    def _wait(self, run: TaskRun, client: Client) -> None:
         """Wait for the job of the current attempt; deferred, this does not return."""
         from airflow_provider_truss_train.attending import attend
 
+        if self._killed:
+            self._stop_if_unwanted()
         self._show(run.record)
         attendance = self._attendance(run.record)
         if self.deferrable:
             self._defer(run.record, attendance)
-        self._waits_for = (context["ti"], attendance)
-        try:
-            client.run(attend(attendance), on_event=teller(self.log))
-        finally:
-            self._waits_for = None
+        client.run(attend(attendance), on_event=teller(self.log))
 
     def _attendance(self, record: RunRecord) -> Attendance:
         from airflow_provider_truss_train.attending import Attendance
@@ -277,16 +278,22 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
             method_name="execute_complete",
         )
 
-    def _stop_if_unwanted(self, ti: Any, attendance: Attendance) -> None:
+    def _stop_if_unwanted(self) -> None:
         from airflow_provider_truss_train.attending import stop
 
+        if self._in_hand is None:
+            return
+        ti, run = self._in_hand
+        project_id, job_id = run.record.project_id, run.record.attempt.job_id
+        if not project_id or not job_id:
+            return
         state = task_state(ti)
         cleared = state not in (*ENDED, "running")
         unwanted = state in ENDED or (cleared and self.on_clear == "cancel")
         if unwanted or (state == "running" and is_last_try(ti)):
             self.log.info("The task is %s: its job is stopped.", state or "to run again")
             with self.hook.client() as client:  # the task's own may be in the middle of something
-                client.run(stop(attendance.project_id, attendance.job_id), on_event=teller(self.log))
+                client.run(stop(project_id, job_id), on_event=teller(self.log))
         else:
             self.log.info("The task is %s: its job goes on, and the next try takes it up.", state or "to run again")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -79,6 +80,16 @@ def test_a_job_whose_time_is_up_is_stopped_and_the_error_says_so(
     (job,) = jobs_named(client, ended.key("train"))
     assert status_at_the_end(client, job) == "STOPPED"
     assert "has not ended 3 s after its creation, and was stopped" in capfd.readouterr().out
+
+
+def test_a_job_whose_worker_may_run_no_longer_is_stopped(client: Client) -> None:
+    made = dag(
+        lambda: train(
+            deferrable=False, execution_timeout=timedelta(seconds=4), environment_variables={"STEP_SECONDS": "60"}
+        )
+    )
+    (job,) = jobs_named(client, run(made, fails=True).key("train"))
+    assert status_at_the_end(client, job) == "STOPPED"
 
 
 def test_a_failure_beyond_its_budget_fails_the_task(client: Client) -> None:
