@@ -74,8 +74,6 @@ def test_waits_of_one_loop_share_one_question(client: Client, monkeypatch: pytes
     assert 1 <= looks <= 15  # not 20 times as many
     fetched = counted[f"GET /v1/training_projects/{job.training_project_id}/jobs/{job.id}"]
     assert fetched <= 20 * 3  # at the beginning and the end
-        counted[f"GET /v1/training_projects/{job.training_project_id}/jobs/{job.id}"] <= 20 * 3
-    )  # at the beginning and the end
 
 
 def test_an_error_of_a_wait_reaches_the_worker(client: Client) -> None:
