@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prefect_truss_train.tasks import (
         choose_checkpoint,
         deploy_checkpoint,
+        promote_deployment,
         resume_training_job,
         stop_training_job,
         submit_training_job,
@@ -42,6 +43,7 @@ _HOMES = {
     "on_deployment": "events",
     "on_job": "events",
     "on_new_dataset": "events",
+    "promote_deployment": "tasks",
     "resume_training_job": "tasks",
     "stop_jobs_of": "cancellation",
     "stop_training_job": "tasks",
@@ -67,6 +69,7 @@ __all__ = [
     "on_deployment",
     "on_job",
     "on_new_dataset",
+    "promote_deployment",
     "resume_training_job",
     "stop_jobs_of",
     "stop_training_job",

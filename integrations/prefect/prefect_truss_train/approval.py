@@ -1,4 +1,4 @@
-"""A person's word before a checkpoint is deployed."""
+"""A person's word before a checkpoint is put into service."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class NotApproved(RuntimeError):
-    """A person looked at the evaluation and said no. Nothing was deployed; the checkpoints stay."""
+    """A person looked at the evaluation and said no. What served before serves on; the checkpoints stay."""
 
 
 class Approval(RunInput):
     """What the person is asked."""
 
-    approved: bool = Field(default=False, description="Whether the checkpoint is to be deployed.")
+    approved: bool = Field(default=False, description="Whether the checkpoint is to be put into service.")
     comment: str = Field(default="", description="Why.")
 
 
@@ -29,7 +29,7 @@ def ask_for_approval(run: TrainingRun, *, timeout: float = 86400.0) -> Approval:
     """Pause the flow run, show the evaluation, and go on when a person approves. Call it in a flow.
 
     Args:
-        run: from `choose_checkpoint`.
+        run: from `choose_checkpoint` or a task after it.
         timeout: seconds that the person has; after that the flow run fails.
 
     Raises:

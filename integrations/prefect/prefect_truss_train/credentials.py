@@ -24,7 +24,7 @@ class BasetenCredentials(CredentialsBlock):
 
     _block_type_name: ClassVar[str] = "Baseten Credentials"
     _block_type_slug: ClassVar[str] = "baseten-credentials"
-    _logo_url: ClassVar[Any] = HttpUrl("https://avatars.githubusercontent.com/u/54861414?s=200&v=4")
+    _logo_url: ClassVar[Any] = HttpUrl("https://github.com/basetenlabs.png?size=200")
     _documentation_url: ClassVar[Any] = HttpUrl("https://docs.baseten.co/training/overview")
     _description: ClassVar[str] = "A key for Baseten, to train and deploy models with."
     _code_example: ClassVar[str] = """\

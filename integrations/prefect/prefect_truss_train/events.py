@@ -7,6 +7,7 @@
     truss-train.checkpoint.created   truss-train.job.<id>           a checkpoint is complete
     truss-train.checkpoint.chosen    truss-train.job.<id>           it was chosen to be deployed
     truss-train.deployment.created   truss-train.deployment.<id>    it was created
+    truss-train.deployment.promoted  truss-train.deployment.<id>    it answers in an environment
     truss-train.deployment.<status>  truss-train.deployment.<id>    it is seen in that status, e.g. "active"
     truss-train.dataset.changed      truss-train.dataset.<name>     `watch_dataset` found a new version
 
@@ -44,7 +45,7 @@ def announce(event: Event, *, project: str) -> None:
         name,
         f"{kind}.{resource_id}",
         payload,
-        once=str(payload.get("checkpoint", "")),
+        once=str(payload.get("checkpoint") or payload.get("environment") or ""),
         labels={"prefect.resource.name": resource_name, f"{PREFIX}.project": project},
     )
 
@@ -86,6 +87,8 @@ def _named(event: Event) -> tuple[str, str, str, str] | None:
             return "deployment.created", "deployment", deployment, model
         case events.DeploymentStatusChanged(deployment_id=deployment, model_id=model, status=status):
             return f"deployment.{_status(status)}", "deployment", deployment, model
+        case events.DeploymentPromoted(deployment_id=deployment, model_id=model):
+            return "deployment.promoted", "deployment", deployment, model
     return None
 
 

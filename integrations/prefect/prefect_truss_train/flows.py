@@ -1,4 +1,4 @@
-"""The whole story as a flow: train, resume where it breaks off, choose the best checkpoint, deploy it, ask it."""
+"""The whole story as a flow: train, resume where it breaks off, choose the best checkpoint, deploy it, promote it."""
 
 # No `from __future__ import annotations` here: Prefect evaluates a flow's annotations when it validates parameters, and
 # TrainingRun, which loads the core, is imported only by what runs.
@@ -26,6 +26,7 @@ def train_and_deploy(
     mode: Literal["min", "max"] | None = None,
     deploy_config: str | None = None,
     question: dict[str, Any] | None = None,
+    environment: str | None = None,
     max_failures: int = 2,
     max_preemptions: int = 10,
     approval_timeout: float | None = None,
@@ -43,10 +44,11 @@ def train_and_deploy(
         mode: "min" for losses, "max" for scores.
         deploy_config: path of a config.py that says how to deploy; without, nothing is deployed.
         question: what to ask the deployed model.
+        environment: in which the deployment is to answer in the end, e.g. "production"; without, it is not promoted.
         max_failures: how many failed attempts are followed by another one.
         max_preemptions: the same for attempts that lost their machines.
-        approval_timeout: seconds that a person has to approve of the chosen checkpoint before it is deployed; without,
-            nobody is asked.
+        approval_timeout: seconds that a person has to approve of the chosen checkpoint before it is put into service:
+            before it is promoted, or deployed where it is not promoted. Without, nobody is asked.
         follow_logs: whether the jobs' logs go into the flow run's.
 
     Raises:
@@ -60,10 +62,13 @@ def train_and_deploy(
     if metric or deploy_config:
         run = tasks.choose_checkpoint(run, metric, mode, deploy_config=deploy_config)
     if deploy_config:
+        if approval_timeout is not None and environment is None:
+            ask_for_approval(run, timeout=approval_timeout)
+        run = tasks.wait_for_deployment(tasks.deploy_checkpoint(run), question=question)
+    if deploy_config and environment:
         if approval_timeout is not None:
             ask_for_approval(run, timeout=approval_timeout)
-        run = tasks.deploy_checkpoint(run)
-        run = tasks.wait_for_deployment(run, question=question)
+        tasks.promote_deployment(run, environment)
     artifacts.show_summary(run)
     return run
 

@@ -10,7 +10,7 @@ and retried, takes up the same jobs and deployments. Transient errors of the API
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +24,7 @@ from prefect_truss_train import artifacts, keys
 if TYPE_CHECKING:
     from prefect_truss_train.training_run import TrainingRun
     from truss_train_core.definitions import DeployCheckpointsConfig, TrainingProject
+    from truss_train_core.deployments import Promoted
     from truss_train_core.runs import RunRecord
     from truss_train_core.runs.record import Phase
 
@@ -211,6 +212,47 @@ def wait_for_deployment(
 
     serving = Limits(timeout=timeout)
     return _do(run, begin="serving", until="done", serving=serving, question=question, question_path=path)
+
+
+@task(task_run_name="promote-deployment-of-{run.job_name}", **{**_OPTIONS, "cache_policy": NO_CACHE})
+def promote_deployment(
+    run: TrainingRun,
+    environment: str = "production",
+    *,
+    question: Mapping[str, Any] | None = None,
+    expected: Callable[[Any], bool] | None = None,
+    path: str = "predict",
+    timeout: float = 3600.0,
+) -> Promoted:
+    """Let a deployment answer in an environment, and put the former one back if it fails there.
+
+    Promoting what answers there already changes nothing.
+
+    Args:
+        run: from `wait_for_deployment`.
+        environment: "production", or one that was created.
+        question: a gate: what the deployment has to answer before anything changes, None for nothing.
+        expected: tells of the answer whether it will do; None for any answer.
+        path: where to ask.
+        timeout: seconds that the environment may take.
+
+    Raises:
+        DeploymentFailed: the gate objected, and nothing has changed; or the new one failed, and the message says what
+            answers now.
+    """
+    from prefect_truss_train.telling import Teller
+    from truss_train_core import Limits, deployments
+
+    deployed = run.record.deployment
+    if deployed is None:
+        raise ValueError("nothing is deployed: promote what wait_for_deployment returned")
+    if expected and question is None:
+        raise ValueError("expected is about the answer to a question, and there is none")
+    client, teller = run.client(), Teller(run)
+    deployment = client.run(deployments.get(deployed.model_id, deployed.deployment_id), on_event=teller)
+    gates = [] if question is None else [deployments.answers(question, expected, path=path)]
+    promotion = deployments.promote(deployment, environment, gates=gates, limits=Limits(timeout=timeout))
+    return client.run(promotion, on_event=teller)
 
 
 @task(task_run_name="stop-{run.job_name}", **{**_OPTIONS, "cache_policy": NO_CACHE})

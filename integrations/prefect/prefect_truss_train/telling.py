@@ -97,6 +97,8 @@ def sentence(event: Event) -> str | None:
             return f"Deployment {deployment_id} of model {model} was created before."
         case events.DeploymentStatusChanged(deployment_id=deployment_id, status=status):
             return f"Deployment {deployment_id} is {plain(status)}."
+        case events.DeploymentPromoted(deployment_id=deployment_id, environment=environment, former_id=former):
+            return f"Deployment {deployment_id} answers in {environment}{f', instead of {former}' if former else ''}."
         case events.ModelAnswered(answer=answer):
             return f"The model answers {answer}"
         case events.ApiOutage(error=error, seconds=seconds):

@@ -96,7 +96,7 @@ class TrainingJob(JobBlock[Result]):
 
     _block_type_name: ClassVar[str] = "Baseten Training Job"
     _block_type_slug: ClassVar[str] = "baseten-training-job"
-    _logo_url: ClassVar[Any] = HttpUrl("https://avatars.githubusercontent.com/u/54861414?s=200&v=4")
+    _logo_url: ClassVar[Any] = HttpUrl("https://github.com/basetenlabs.png?size=200")
     _documentation_url: ClassVar[Any] = HttpUrl("https://docs.baseten.co/training/overview")
     _description: ClassVar[str] = "A Baseten training job: trigger it, wait for it, fetch how it ended."
     _code_example: ClassVar[str] = """\

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from prefect import flow
 from prefect.exceptions import ParameterTypeError
 from project import BLOCK, CONFIG
 
-from prefect_truss_train import train_and_deploy
+from prefect_truss_train import promote_deployment, train_and_deploy
 from truss_train_core import Client
+from truss_train_core.deployments import Promoted
+from truss_train_core.errors import DeploymentFailed
 from truss_train_core.testing import LocalPlatform
 
 
@@ -19,6 +22,22 @@ def test_a_model_is_trained_chosen_deployed_and_asked(platform: LocalPlatform, c
     )
     assert run.record.choice.checkpoint.name == "checkpoint-2"
     assert json.loads(run.record.answer)["checkpoint"] == "checkpoint-2"
+
+
+def test_a_deployment_takes_the_place_of_the_former_one_if_it_passes_the_gate() -> None:
+    story = {"metric": "eval_loss", "mode": "min", "deploy_config": CONFIG, "follow_logs": False}
+    first = train_and_deploy(CONFIG, credentials=BLOCK, environment="production", **story)
+    second = train_and_deploy(CONFIG, credentials=BLOCK, **story)
+
+    @flow
+    def behind_a_gate(wanted: str) -> Promoted:
+        return promote_deployment(second, question={}, expected=lambda answer: answer["checkpoint"] == wanted)
+
+    with pytest.raises(DeploymentFailed, match="did not pass a gate"):
+        behind_a_gate("checkpoint-7")
+    promoted = behind_a_gate("checkpoint-2")
+    assert promoted.deployment_id == second.record.deployment.deployment_id
+    assert promoted.former_id == first.record.deployment.deployment_id
 
 
 def test_parameters_of_the_flow_are_validated_by_their_types() -> None:
