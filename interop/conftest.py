@@ -103,14 +103,13 @@ def http(remote: Remote) -> Iterator[httpx.Client]:
 
 
 def truss_in(home: Path, **more: str) -> Truss:
-    """A truss with a home of its own, nothing of the user's, and no way to any server but the platform."""
+    """A truss with a home of its own, and no way to any server but the platform."""
     (home / "tmp").mkdir()
-    environment = {
-        "HOME": str(home), "PATH": os.environ["PATH"], "TMPDIR": str(home / "tmp"), "LANG": "C.UTF-8",
-        "COLUMNS": "200", "USER_TRUSSRC_PATH": str(home / ".trussrc"), "TRUSS_NO_UPDATE_CHECK": "1",
-        "HTTPS_PROXY": NOWHERE, "PYTHONWARNINGS": "ignore",
+    own = {
+        "HOME": str(home), "TMPDIR": str(home / "tmp"), "COLUMNS": "200", "HTTPS_PROXY": NOWHERE,
+        "PYTHONWARNINGS": "ignore", "TRUSS_NO_UPDATE_CHECK": "1", "USER_TRUSSRC_PATH": str(home / ".trussrc"),
     }  # fmt: skip
-    return Truss({**environment, **more}, home)
+    return Truss({**os.environ, **own, **more}, home)
 
 
 def truss_through(proxy: str, remote: Remote, home: Path) -> Truss:
@@ -132,6 +131,16 @@ def obstacle() -> str | None:
 def pytest_report_header() -> str:
     why_not = obstacle()
     return f"truss: through a proxy, since {why_not}" if why_not else "truss: directly"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_of_the_users() -> Iterator[None]:
+    """No proxies, keys and colours from outside."""
+    settings = re.compile("(AWS|BASETEN|TRUSS|USER_TRUSSRC|XDG)_|(HTTPS?|ALL|NO)_PROXY$|FORCE_COLOR", re.IGNORECASE)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in filter(settings.match, list(os.environ)):
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")
