@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prefect_truss_train.approval import Approval, NotApproved, ask_for_approval
+    from prefect_truss_train.assets import record_assets
     from prefect_truss_train.cancellation import FlowRunCancelled, stop_jobs_of, with_remote_cancellation
     from prefect_truss_train.credentials import BasetenCredentials
     from prefect_truss_train.datasets import watch_dataset
@@ -44,6 +45,7 @@ _HOMES = {
     "on_job": "events",
     "on_new_dataset": "events",
     "promote_deployment": "tasks",
+    "record_assets": "assets",
     "resume_training_job": "tasks",
     "stop_jobs_of": "cancellation",
     "stop_training_job": "tasks",
@@ -70,6 +72,7 @@ __all__ = [
     "on_job",
     "on_new_dataset",
     "promote_deployment",
+    "record_assets",
     "resume_training_job",
     "stop_jobs_of",
     "stop_training_job",

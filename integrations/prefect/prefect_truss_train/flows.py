@@ -9,6 +9,7 @@ from prefect import flow
 
 from prefect_truss_train import artifacts, tasks
 from prefect_truss_train.approval import ask_for_approval
+from prefect_truss_train.assets import record_assets
 from prefect_truss_train.cancellation import with_remote_cancellation
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def train_and_deploy(
     max_failures: int = 2,
     max_preemptions: int = 10,
     approval_timeout: float | None = None,
+    dataset: str | None = None,
     follow_logs: bool = True,
 ) -> "TrainingRun":
     """Train, resume where it breaks off, choose the best checkpoint, deploy it, ask it.
@@ -49,6 +51,7 @@ def train_and_deploy(
         max_preemptions: the same for attempts that lost their machines.
         approval_timeout: seconds that a person has to approve of the chosen checkpoint before it is put into service:
             before it is promoted, or deployed where it is not promoted. Without, nobody is asked.
+        dataset: address of what is trained on, for Prefect's assets; the training itself does not see it.
         follow_logs: whether the jobs' logs go into the flow run's.
 
     Raises:
@@ -69,6 +72,7 @@ def train_and_deploy(
         if approval_timeout is not None:
             ask_for_approval(run, timeout=approval_timeout)
         tasks.promote_deployment(run, environment)
+    record_assets(run, dataset=dataset)
     artifacts.show_summary(run)
     return run
 

@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from looking import events_of, eventually
 from prefect import flow
 from prefect.exceptions import ParameterTypeError
 from project import BLOCK, CONFIG
 
 from prefect_truss_train import promote_deployment, train_and_deploy
-from truss_train_core import Client
 from truss_train_core.deployments import Promoted
 from truss_train_core.errors import DeploymentFailed
 from truss_train_core.testing import LocalPlatform
 
 
-def test_a_model_is_trained_chosen_deployed_and_asked(platform: LocalPlatform, client: Client) -> None:
-    run = train_and_deploy(
-        CONFIG, credentials=BLOCK, metric="eval_loss", mode="min", deploy_config=CONFIG, question={"any": "thing"}
+def test_a_model_is_trained_chosen_deployed_and_asked(platform: LocalPlatform) -> None:
+    state = train_and_deploy(
+        CONFIG,
+        credentials=BLOCK,
+        metric="eval_loss",
+        mode="min",
+        deploy_config=CONFIG,
+        question={"any": "thing"},
+        dataset="s3://bucket/reviews",
+        return_state=True,
     )
+    run = state.result()
     assert run.record.choice.checkpoint.name == "checkpoint-2"
     assert json.loads(run.record.answer)["checkpoint"] == "checkpoint-2"
+
+    def assets_are_there() -> dict[str, Any]:
+        events = events_of(state.state_details.flow_run_id, "prefect.asset.materialization.succeeded")
+        return {event["resource"]["prefect.resource.id"]: event for event in events} if len(events) > 1 else {}
+
+    assets = eventually(assets_are_there)
+    checkpoint = f"baseten://training/quick/{run.job_name}/checkpoint-2"
+    assert set(assets) == {checkpoint, "baseten://models/quick"}
+    assert "s3://bucket/reviews" in json.dumps(assets[checkpoint]["related"])
+    assert checkpoint in json.dumps(assets["baseten://models/quick"]["related"])
+    assert assets[checkpoint]["payload"]["value"] == 0.5
 
 
 def test_a_deployment_takes_the_place_of_the_former_one_if_it_passes_the_gate() -> None:

@@ -34,14 +34,14 @@ def artifacts_of(flow_run_id: UUID) -> dict[str, Artifact]:
     return {artifact.key.rpartition("-")[2]: artifact for artifact in found if artifact.key}  # results have none
 
 
-def events_of(flow_run_id: UUID) -> list[dict[str, Any]]:
-    """This package's events that the server has for a flow run, the oldest first."""
+def events_of(flow_run_id: UUID, prefix: str = "truss-train.") -> list[dict[str, Any]]:
+    """The events of such names that the server has for a flow run, the oldest first."""
     with get_client(sync_client=True) as client:
         answer = client._client.post(
             "/events/filter",
             json={
                 "filter": {
-                    "event": {"prefix": ["truss-train."]},
+                    "event": {"prefix": [prefix]},
                     "related": {"id": [f"prefect.flow-run.{flow_run_id}"]},
                     "order": "ASC",
                 },
