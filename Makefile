@@ -66,7 +66,7 @@ lock: $(READY) ## resolve the dependencies of all three distributions and of int
 		$(LOCK_OPTIONS) --python-version 3.11 --output-file interop/requirements.lock
 
 clean: ## remove what the other targets made
-	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-airflow .venv-prefect .venv-interop .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "truss-train needs Python 3.10 or newer; set PYTHON=…")'

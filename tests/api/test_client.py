@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pickle
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -280,3 +281,20 @@ def test_the_key_is_in_no_repr_and_no_error(both: Both) -> None:
     with pytest.raises(errors.Unauthorized) as caught:
         both("send", GET, always(401, {"message": "Invalid API key"}))
     assert KEY not in repr(remote()) + str(caught.value) + repr(caught.value)
+
+
+def test_a_platform_on_this_machine_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer_once, args=[listener], daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with Client(remote(url), retry=Retry(deadline=0)) as client:
+            assert client.send(endpoints.list_projects()).training_projects == []
+
+
+def answer_once(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
+        body = b'{"training_projects": []}'
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from truss_train_core.errors import LocalPlatformError
-from truss_train_core.local.processes.unpack import unpack
+from truss_train_core.local.processes.unpack import _Unsafe, unpack
 
 
 def member(name: str, *, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:
@@ -108,3 +108,40 @@ def test_the_work_can_be_ended_between_files(archive: Callable[..., Path], tmp_p
         unpack([archive(member("a"))], tmp_path / "work", between_files=stop)
 
     assert not (tmp_path / "work/a").exists()
+
+
+class TestWithoutFilters:
+    """Python before 3.10.12 and 3.11.4, as some distributions still have it: stricter, and never less safe."""
+
+    @pytest.fixture(autouse=True)
+    def _no_filters(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("truss_train_core.local.processes.unpack._HAS_FILTER", False)
+        monkeypatch.setattr("truss_train_core.local.processes.unpack._UNSAFE", (_Unsafe,))
+
+    def test_files_come_out_with_their_permissions(self, archive: Callable[..., Path], tmp_path: Path) -> None:
+        directory = member("package", kind=tarfile.DIRTYPE, mode=0o755)
+        unpack([archive(member("run.sh", mode=0o4777), directory, member("package/a"))], tmp_path / "work")
+
+        assert (tmp_path / "work/run.sh").stat().st_mode & 0o7777 == 0o755
+        assert (tmp_path / "work/package/a").read_text() == "content"
+
+    @pytest.mark.parametrize(
+        "unsafe",
+        [
+            member("../outside"),
+            member("a/../../outside"),
+            member("/outside"),
+            member("link", kind=tarfile.SYMTYPE, link=".."),
+            member("link", kind=tarfile.LNKTYPE, link="a"),
+            member("pipe", kind=tarfile.FIFOTYPE),
+            member("device", kind=tarfile.CHRTYPE),
+        ],
+        ids=lambda info: f"{info.name} {info.linkname}",
+    )
+    def test_what_could_lead_outside_is_refused(
+        self, archive: Callable[..., Path], tmp_path: Path, unsafe: tarfile.TarInfo
+    ) -> None:
+        with pytest.raises(LocalPlatformError, match="is not unpacked"):
+            unpack([archive(member("a"), unsafe)], tmp_path / "work")
+
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tgz", "work"]

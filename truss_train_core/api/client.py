@@ -75,6 +75,10 @@ class _Sender:
             arguments["timeout"] = httpx.Timeout(request.timeout, connect=10.0)
         return arguments
 
+    def _http_settings(self) -> dict[str, Any]:
+        # Proxies of the environment are for the world outside: none of them can reach a platform on this machine.
+        return {"timeout": TIMEOUT, "headers": {"User-Agent": _user_agent()}, "trust_env": not self.remote.is_local}
+
     def _url(self, request: Request[Any]) -> str:
         if request.to == "url":
             return request.path
@@ -188,7 +192,7 @@ class Client(_Sender):
     def _begin_in_this_process(self) -> None:
         # A forked child must not speak on its parent's connections, nor wait for a lock of a thread that it lacks.
         if self._owner != os.getpid():
-            self._http = httpx.Client(timeout=TIMEOUT, headers={"User-Agent": _user_agent()}, transport=self._transport)
+            self._http = httpx.Client(**self._http_settings(), transport=self._transport)
             self._shared = SharedAnswers(self._share, self._clock)
             self._owner = os.getpid()
 
@@ -208,7 +212,7 @@ class AsyncClient(_Sender):
         super().__init__(remote, retry=retry, clock=clock)
         self._share = share
         self._shared = AsyncSharedAnswers(share, self._clock)
-        self._http = httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": _user_agent()}, transport=transport)
+        self._http = httpx.AsyncClient(**self._http_settings(), transport=transport)
 
     async def send(self, request: Request[T]) -> T:
         """Like `Client.send`."""

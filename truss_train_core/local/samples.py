@@ -17,6 +17,8 @@ import psutil
 from truss_train_core.local.runner import Sample
 
 _METRICS_DIRECTORY = "metrics"
+_FIRST = 1.0
+"""Seconds after which the first sample is taken at the latest, so that short jobs have one too."""
 _POINTS = 300
 """About how many samples a series holds where the caller names no step."""
 _DISK_DUTY = 0.02
@@ -94,9 +96,11 @@ class Sampler(threading.Thread):
 
     def run(self) -> None:
         path_of(self._directory, 0).parent.mkdir(exist_ok=True)
-        while not self._finished.wait(self._interval):
+        pause = min(_FIRST, self._interval)
+        while not self._finished.wait(pause):
             with contextlib.suppress(OSError, psutil.Error):  # a full disk costs samples, nothing else
                 self._measure()
+            pause = self._interval
 
     def finish(self) -> None:
         self._finished.set()

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from truss_train_core.errors import LocalPlatformError
 
 _DAMAGED = (tarfile.ReadError, EOFError, zlib.error)
+
+
+class _Unsafe(Exception):
+    """A member that is not unpacked, where Python has no filter that says so."""
+
+
+_HAS_FILTER = hasattr(tarfile, "data_filter")  # since 3.10.12 and 3.11.4
+_UNSAFE: tuple[type[Exception], ...] = (tarfile.FilterError if _HAS_FILTER else _Unsafe,)
 
 
 def unpack(archives: Iterable[Path], directory: Path, *, between_files: Callable[[], None] = lambda: None) -> int:
@@ -24,19 +33,15 @@ def unpack(archives: Iterable[Path], directory: Path, *, between_files: Callable
             the directory, a link to something outside, a device.
         OSError: the disk is full, or an archive is missing.
     """
-    if not hasattr(tarfile, "data_filter"):
-        raise LocalPlatformError(
-            "This Python cannot unpack archives safely.", hint="Use Python 3.10.12, 3.11.4, 3.12 or newer."
-        )
     count = 0
     for archive in archives:
         try:
             with tarfile.open(archive) as tar:
                 for member in tar:
                     between_files()
-                    tar.extract(member, directory, filter="data")
+                    _extract(tar, member, directory)
                     count += not member.isdir()
-        except tarfile.FilterError as error:
+        except _UNSAFE as error:
             raise LocalPlatformError(
                 f"The archive {archive.name} is not unpacked: {error}.",
                 hint="Put a copy in place of the link, or push with truss-train, which does.",
@@ -46,3 +51,22 @@ def unpack(archives: Iterable[Path], directory: Path, *, between_files: Callable
                 f"The archive {archive.name} is damaged or not a tar file: {error}", hint="Push the job again."
             ) from error
     return count
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
+    if _HAS_FILTER:
+        tar.extract(member, directory, filter="data")
+    else:
+        _extract_plainly(tar, member, directory)
+
+
+def _extract_plainly(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
+    """For a Python without filters: files and directories alone, so that no link can lead a later one elsewhere."""
+    parts = PurePosixPath(member.name).parts
+    if not (member.isreg() or member.isdir()):
+        raise _Unsafe(f"{member.name!r} is neither a file nor a directory")
+    if member.name.startswith("/") or ".." in parts:
+        raise _Unsafe(f"{member.name!r} lies outside of the working directory")
+    member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+    member.mode = (member.mode & 0o755) | 0o600
+    tar.extract(member, directory)
