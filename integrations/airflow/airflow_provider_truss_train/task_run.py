@@ -44,7 +44,7 @@ class TaskRun:
         self._plan = plan
         self._ti: Any = context["ti"]
         self._store: Any = context.get("task_state_store")
-        self._tries_before = tries_before(self._ti, retries)
+        self._tries_before = self._kept_with = tries_before(self._ti, retries)
         self._log = log
         self._tell = teller(log)
         self.record = self._new()
@@ -62,10 +62,11 @@ class TaskRun:
         if kept is None:
             self._keep(self.record)
             return
-        self.record, was_cleared = kept
-        if was_cleared:
+        self.record, self._kept_with = kept
+        if self._kept_with != self._tries_before:  # the task was cleared, which stays so until it has been dealt with
             self._settle()
             self._begin_anew(on_clear, retrain)
+            self._kept_with = self._tries_before
         if self.record.phase == "failed":
             self._log.info("The run failed before: another attempt goes on from its newest verified checkpoint.")
         self._keep(reopened(self._plan, self.record))
@@ -121,16 +122,16 @@ class TaskRun:
         if not isinstance(event, events.CheckpointSeen):  # whoever waited for the job has told of them
             self._tell(event)
 
-    def _kept(self) -> tuple[RunRecord, bool] | None:
-        """The record that earlier tries left, and whether the task was cleared since."""
+    def _kept(self) -> tuple[RunRecord, int] | None:
+        """The record that earlier tries left, and their `tries_before`."""
         from truss_train_core import RunRecord
 
         kept = self._store.get(STATE_KEY) if self._store else None
         if kept is None:
             return None
-        return RunRecord.model_validate(kept["record"]), kept["tries_before"] != self._tries_before
+        return RunRecord.model_validate(kept["record"]), kept["tries_before"]
 
     def _keep(self, record: RunRecord) -> None:
         self.record = record
         if self._store:
-            self._store.set(STATE_KEY, {"record": record.model_dump(mode="json"), "tries_before": self._tries_before})
+            self._store.set(STATE_KEY, {"record": record.model_dump(mode="json"), "tries_before": self._kept_with})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,13 +16,7 @@ import pytest
 HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 sys.path.insert(0, str(Path(__file__).parent / "support"))  # what test files share
 os.environ.update(  # before anything imports airflow
-    AIRFLOW_HOME=str(HOME),
-    AIRFLOW__CORE__LOAD_EXAMPLES="False",
-    AIRFLOW__CORE__DAGS_FOLDER=str(HOME / "dags"),
-    AIRFLOW__CORE__UNIT_TEST_MODE="False",
-    AIRFLOW__CORE__EXECUTE_TASKS_NEW_PYTHON_INTERPRETER="False",
-    AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL="3600",
-    AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
+    AIRFLOW_HOME=str(HOME), AIRFLOW__CORE__LOAD_EXAMPLES="False", AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING"
 )
 
 from truss_train_core import Client  # noqa: E402
@@ -30,8 +25,6 @@ from truss_train_core.testing import LocalPlatform  # noqa: E402
 
 @pytest.fixture(scope="session", autouse=True)
 def _airflow() -> Iterator[None]:
-    import shutil
-
     (HOME / "dags").mkdir()
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
     yield

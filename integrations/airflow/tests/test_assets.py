@@ -37,7 +37,7 @@ def events(trigger: Any, count: int, state: AssetState) -> list[Any]:
         stream = trigger.run()
         while len(payloads) < count:
             payloads.append((await asyncio.wait_for(anext(stream), DEADLINE)).payload)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(anext(stream), 1.0)  # nothing is told twice
         await stream.aclose()
         return payloads

@@ -62,8 +62,10 @@ def test_a_definition_may_be_made_when_the_task_runs_and_is_not_shown(client: Cl
     def build() -> None:
         train(config=lambda context: load_training_project(QUICK), source_dir=QUICK.parent, deferrable=False)
 
-    ended = run(dag(build))
-    assert ended.xcom("train")["phase"] == "done"
+    made = dag(build)
+    assert run(made).xcom("train")["phase"] == "done"
+    shown = {field: getattr(made.task_dict["train"], field) for field in made.task_dict["train"].template_fields}
+    assert shown["config"] is None
 
 
 @both

@@ -93,6 +93,25 @@ def test_a_worker_that_is_killed_while_it_waits_is_followed_by_one_that_takes_up
     assert [each.id for each in jobs_of(client, run)] == [job.id]
 
 
+def test_the_job_of_a_dag_run_that_times_out_is_stopped(airflow: Standalone, client: Client) -> None:
+    run = airflow.start("limited", seconds=LONG)
+    run.waits("deferred")
+    (job,) = jobs_of(client, run)
+    assert run.ends() == "failed"
+    assert status_at_the_end(client, job) == "STOPPED"
+
+
+def test_tasks_survive_the_death_of_the_scheduler(airflow: Standalone, client: Client) -> None:
+    deferred, undeferred = airflow.start("deferred", seconds=4.0), airflow.start("undeferred", seconds=4.0)
+    deferred.waits("deferred")
+    undeferred.waits("running")
+    airflow.restart("scheduler")
+    for run in (deferred, undeferred):
+        assert run.ends(240) == "success"
+        (job,) = jobs_of(client, run)
+        assert job.succeeded
+
+
 def test_twenty_tasks_survive_the_death_of_their_triggerer(airflow: Standalone, client: Client) -> None:
     run = airflow.start("many", seconds=8.0)
     eventually("all deferred", lambda: [task["state"] for task in run.tasks()] == ["deferred"] * 20)
