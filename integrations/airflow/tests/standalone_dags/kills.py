@@ -21,5 +21,5 @@ with DAG("cancelling", schedule=None, params={"seconds": 1.0}):
 with DAG("limited", schedule=None, params={"seconds": 1.0}, dagrun_timeout=timedelta(seconds=15)):
     TrainingJobOperator(task_id="train", environment_variables=PACE, **COMMON)
 
-with DAG("many", schedule=None, params={"seconds": 1.0}, max_active_tasks=64):
+with DAG("many", schedule=None, params={"seconds": 1.0}, max_active_tasks=6):
     TrainingJobOperator.partial(task_id="train", **COMMON).expand(environment_variables=[PACE] * 20)

@@ -60,6 +60,7 @@ class Standalone:
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+            "AIRFLOW__CORE__PARALLELISM": "6",  # the API server of a standalone with SQLite answers few at a time
         }
         with demo.airflow(home, remote, dags=dags, **settings) as api:
             running = cls(api, home)
