@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from prefect import flow
 
 from prefect_truss_train import artifacts, tasks
-from prefect_truss_train.approval import ask_for_approval
-from prefect_truss_train.assets import record_assets
 from prefect_truss_train.cancellation import with_remote_cancellation
 
 if TYPE_CHECKING:
@@ -60,6 +58,9 @@ def train_and_deploy(
         NoUsableCheckpoint, DefinitionError, DeploymentFailed: the training is done, and goes to no waste: retry the
             flow run when the cause is gone.
     """
+    from prefect_truss_train.approval import ask_for_approval
+    from prefect_truss_train.assets import record_assets
+
     run = tasks.submit_training_job(config, source_dir=source_dir, credentials=credentials)
     run = _train(run, max_failures=max_failures, max_preemptions=max_preemptions, follow_logs=follow_logs)
     if metric or deploy_config:
