@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def airflow(
     print("Starting Airflow …", flush=True)
     with (home / "airflow.log").open("w") as log:
         command = [sys.executable, "-m", "airflow", "standalone"]
-        process = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log, start_new_session=True)
     try:
         api = client(f"http://localhost:{port}", password, process)
         print(f"Airflow: {api.base_url}  user admin  password {password}\n", flush=True)
@@ -158,15 +158,21 @@ def tasks(api: httpx.Client, dag_id: str, run_id: str) -> list[dict[str, Any]]:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all its descendants: a signal to `airflow standalone` alone leaves some of them alive."""
-    main = psutil.Process(process.pid)
-    family = [*main.children(recursive=True), main]
-    for each in family:
-        each.terminate()
-    _, alive = psutil.wait_procs(family, timeout=10)
-    for each in alive:
-        each.kill()
-    process.wait()
+    """End everything in a process's session: a signal to `airflow standalone` alone leaves some of it alive."""
+    while family := [pid for pid in psutil.pids() if session_of(pid) == process.pid]:
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+        time.sleep(0.1)
+
+
+def session_of(pid: int) -> int | None:
+    """The session of a live process; None where it has ended."""
+    try:
+        return None if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE else os.getsid(pid)
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return None
 
 
 def free_port() -> int:

@@ -51,6 +51,7 @@ class Standalone:
 
     api: httpx.Client
     home: Path
+    restarted: list[subprocess.Popen[bytes]]
 
     @classmethod
     @contextmanager
@@ -63,10 +64,12 @@ class Standalone:
             "AIRFLOW__CORE__PARALLELISM": "6",  # the API server of a standalone with SQLite answers few at a time
         }
         with demo.airflow(home, remote, dags=dags, **settings) as api:
-            running = cls(api, home)
-            yield running
-            for process in running._processes():  # those of `restart` among them
-                process.kill()
+            running = cls(api, home, [])
+            try:
+                yield running
+            finally:
+                for process in running.restarted:
+                    demo.end(process)
 
     def start(self, dag_id: str, **conf: Any) -> Run:
         """A new run of a DAG."""
@@ -82,7 +85,10 @@ class Standalone:
         for process in family:
             process.kill()
         with (self.home / f"{part}.log").open("ab") as log:
-            subprocess.Popen(command, env=environment, cwd=self.home, stdout=log, stderr=log)
+            again = subprocess.Popen(
+                command, env=environment, cwd=self.home, stdout=log, stderr=log, start_new_session=True
+            )
+        self.restarted.append(again)
 
     def unpaused(self, dag_id: str) -> None:
         """Let a DAG run, once the DAG processor knows it."""
