@@ -91,7 +91,7 @@ def airflow(
 
 def client(address: str, password: str, process: subprocess.Popen[bytes]) -> httpx.Client:
     """A client of Airflow's REST API, once all its parts are healthy."""
-    api = httpx.Client(base_url=address, timeout=30)
+    api = httpx.Client(base_url=address, timeout=120)
     until = time.monotonic() + STARTS_WITHIN
     while not is_healthy(api):
         if process.poll() is not None or time.monotonic() > until:

@@ -107,7 +107,7 @@ def test_tasks_survive_the_death_of_the_scheduler(airflow: Standalone, client: C
     undeferred.waits("running")
     airflow.restart("scheduler")
     for run in (deferred, undeferred):
-        assert run.ends(240) == "success"
+        assert run.ends(600) == "success"
         (job,) = jobs_of(client, run)
         assert job.succeeded
 
@@ -117,7 +117,7 @@ def test_twenty_tasks_survive_the_death_of_their_triggerer(airflow: Standalone, 
     eventually("all deferred", lambda: [task["state"] for task in run.tasks()] == ["deferred"] * 20)
     eventually("all shown and noted", lambda: all(run.noted(index) for index in range(20)))
     airflow.restart("triggerer")
-    assert run.ends(240) == "success"
+    assert run.ends(600) == "success"
     for index in range(20):
         (job,) = jobs_of(client, run, index)
         assert job.succeeded

@@ -36,7 +36,7 @@ def _demo() -> ModuleType:
 demo = _demo()
 
 
-def eventually(what: str, look: Callable[[], T], seconds: float = 90.0) -> T:
+def eventually(what: str, look: Callable[[], T], seconds: float = 300.0) -> T:
     """What `look` says once that is true."""
     until = time.monotonic() + seconds
     while not (seen := look()):
@@ -142,7 +142,7 @@ class Run:
         """
         eventually(f"{state}, with lines of the job", lambda: self.task()["state"] == state and self._shows_the_job())
 
-    def ends(self, seconds: float = 120.0) -> str:
+    def ends(self, seconds: float = 300.0) -> str:
         """The state in which it ends."""
         eventually(f"end of {self.dag_id}", lambda: self.state in ("success", "failed"), seconds)
         return self.state
