@@ -55,9 +55,9 @@ def tell(event: Event, logger: Any) -> None:
     if isinstance(event, events.LogLines):
         for line in event.lines:
             logger.info("%s", line.message.rstrip("\n"))
-    elif words := sentence(event):
+    elif words := events.sentence(event):
         heeded = isinstance(event, (events.ApiOutage, events.Notice, events.TwinStopped))
-        logger.log(logging.WARNING if heeded else logging.INFO, "%s", words)
+        logger.log(logging.WARNING if heeded else logging.INFO, "%s", words[0].upper() + words[1:])
 
 
 def run_logger() -> Any:
@@ -66,48 +66,3 @@ def run_logger() -> Any:
         return get_run_logger()
     except MissingContextError:
         return get_logger("prefect_truss_train")
-
-
-def sentence(event: Event) -> str | None:
-    """What to say of an event; None for one that says nothing to people."""
-    from truss_train_core import events
-
-    match event:
-        case events.AttemptStarted(number=number, job_name=name, started_from=origin):
-            return f"Attempt {number}: {name}{f', from {origin}' if origin else ''}."
-        case events.JobSubmitted(job_id=job_id, job_name=name, project_name=project):
-            return f"Job {name or job_id} ({job_id}) was submitted to project {project}."
-        case events.JobAdopted(job_id=job_id, job_name=name, status=status):
-            return f"Job {name or job_id} ({job_id}) was submitted before and is {plain(status)}."
-        case events.TwinStopped(job_id=job_id, job_name=name, stays=stays):
-            return f"Job {name} ({job_id}) was a twin of {stays} and was stopped."
-        case events.JobStatusChanged(job_id=job_id, job_name=name, status=status, message=message):
-            return f"Job {name or job_id} is {plain(status)}{f': {message.strip()}' if message else '.'}"
-        case events.CheckpointSeen(checkpoint=name, size_bytes=size, complete=complete):
-            return f"Checkpoint {name} is complete ({size:,} bytes)." if complete else None
-        case events.AttemptEnded(number=number, cause=cause, message=message):
-            return f"Attempt {number} {cause}{f': {message}' if message else '.'}"
-        case events.Resuming(attempt=number, checkpoint=origin, reason=reason):
-            return f"Attempt {number} goes on from {origin or 'the start'}: {reason}"
-        case events.CheckpointChosen(checkpoint=name, reason=reason):
-            return f"Checkpoint {name} was chosen: {reason}."
-        case events.DeploymentCreated(deployment_id=deployment_id, model_name=model):
-            return f"Deployment {deployment_id} of model {model} was created."
-        case events.DeploymentAdopted(deployment_id=deployment_id, model_name=model):
-            return f"Deployment {deployment_id} of model {model} was created before."
-        case events.DeploymentStatusChanged(deployment_id=deployment_id, status=status):
-            return f"Deployment {deployment_id} is {plain(status)}."
-        case events.DeploymentPromoted(deployment_id=deployment_id, environment=environment, former_id=former):
-            return f"Deployment {deployment_id} answers in {environment}{f', instead of {former}' if former else ''}."
-        case events.ModelAnswered(answer=answer):
-            return f"The model answers {answer}"
-        case events.ApiOutage(error=error, seconds=seconds):
-            return f"The API has not answered for {seconds:.0f} s; waiting on. {error}"
-        case events.Notice(about=about, text=text):
-            return f"{about} {text}"
-    return None
-
-
-def plain(status: str) -> str:
-    """A status in words: "TRAINING_JOB_RUNNING" is "running"."""
-    return status.removeprefix("TRAINING_JOB_").replace("_", " ").lower()
