@@ -19,7 +19,7 @@ from truss_train_core import checkpoints, deployments, jobs
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, send
 from truss_train_core.api.models import Deployment, TrainingJob
-from truss_train_core.errors import DeploymentFailed, JobNotFound, NotFound, NoUsableCheckpoint, RunFailed
+from truss_train_core.errors import DeploymentFailed, JobNotFound, NoUsableCheckpoint, RunFailed
 from truss_train_core.events import AttemptEnded, AttemptStarted, ModelAnswered, Resuming
 from truss_train_core.pushing import push_once_flow
 from truss_train_core.runs.attempts import cause_of, latest_references, next_attempt, project_of, why_not_again
@@ -242,10 +242,7 @@ def _deployment_of_choice(record: RunRecord, plan: RunPlan) -> Flow[Deployment]:
 
 
 def _get_job(record: RunRecord, job_id: str | None) -> Flow[TrainingJob]:
-    try:
-        return (yield from send(endpoints.get_job(record.project_id or "", job_id or ""))).training_job
-    except NotFound as error:
-        raise JobNotFound(f"job {job_id} of project {record.project_name!r} was deleted.") from error
+    return (yield from jobs.fetch(record.project_id or "", job_id or ""))
 
 
 def _get_deployment(record: RunRecord) -> Flow[Deployment]:
