@@ -251,6 +251,23 @@ def test_a_deployment_is_put_to_rest_and_served_again(platform: Served, job: tup
     assert look(platform, model, deployment)["status"] == "ACTIVE"
 
 
+def test_a_deployment_activated_while_it_is_stopped_is_served_again(platform: Served, job: tuple[str, str]) -> None:
+    model, deployment = deployed(platform, job)
+    serve(platform, deployment)
+    path = f"/v1/models/{model}/deployments/{deployment}"
+    platform.call("POST", f"{path}/deactivate")
+
+    platform.call("POST", f"{path}/activate")
+    platform.move_on()
+    assert look(platform, model, deployment)["status"] == "DEACTIVATING"
+    platform.serving.set(deployment, "inactive")
+    platform.move_on()
+    assert look(platform, model, deployment)["status"] == "BUILDING"
+    platform.move_on()
+    serve(platform, deployment)
+    assert look(platform, model, deployment)["status"] == "ACTIVE"
+
+
 def test_a_server_that_dies_has_failed(platform: Served, job: tuple[str, str]) -> None:
     model, deployment = deployed(platform, job)
     serve(platform, deployment)

@@ -105,7 +105,7 @@ def deployment_in(session: Session, model_id: str, environment: str) -> Deployme
 
 
 def activate(deployment: Deployment) -> None:
-    """Serve a deployment again that rests or has failed.
+    """Serve a deployment again that rests or has failed; one that is being stopped is served again after that.
 
     Raises:
         Problem: 400: nothing on this machine can serve it.
@@ -116,6 +116,8 @@ def activate(deployment: Deployment) -> None:
         waking = deployment.status == DeploymentStatus.SCALED_TO_ZERO
         deployment.wanted, deployment.started = DeploymentStatus.ACTIVE, False
         deployment.status = DeploymentStatus.WAKING_UP if waking else DeploymentStatus.BUILDING
+    elif deployment.status == DeploymentStatus.DEACTIVATING:
+        deployment.wanted = DeploymentStatus.ACTIVE
 
 
 def retry(deployment: Deployment) -> str | None:
@@ -224,9 +226,12 @@ def _start_one(platform: Platform, deployment_id: str) -> None:
 
 def _watch_one(platform: Platform, deployment: Deployment) -> None:
     state = _state(platform, deployment.id)
-    status = STATUS[state.phase]
+    status, started = STATUS[state.phase], deployment.started
     if deployment.wanted != DeploymentStatus.ACTIVE:
         status = deployment.wanted if state.phase in _ENDED else DeploymentStatus.DEACTIVATING
+    elif deployment.status == DeploymentStatus.DEACTIVATING:  # and activated meanwhile: served again when it has ended
+        started = state.phase not in _ENDED
+        status = DeploymentStatus.DEACTIVATING if started else DeploymentStatus.BUILDING
     elif deployment.status == DeploymentStatus.WAKING_UP and status in _ON_THE_WAY:
         status = DeploymentStatus.WAKING_UP
     if status == deployment.status:
@@ -234,7 +239,7 @@ def _watch_one(platform: Platform, deployment: Deployment) -> None:
     with platform.database.writing() as session:
         current = session.scalars(select(Deployment).where(Deployment.id == deployment.id)).one()
         if (current.wanted, current.started) == (deployment.wanted, deployment.started):
-            current.status = status
+            current.status, current.started = status, started
 
 
 def _state(platform: Platform, deployment_id: str) -> ServerState:
