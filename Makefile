@@ -42,8 +42,10 @@ test-slow-prefect: $(PREFECT)/.ready
 test-interop: $(INTEROP)/.ready ## the unmodified truss CLI and baseten SDK against the local platform
 	cd interop && ../$(INTEROP)/bin/pytest
 
-check: $(READY) ## style, types, and the rules of the house
+check: $(READY) $(AIRFLOW)/.ready $(PREFECT)/.ready ## style, types, and the rules of the house
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure
+	cd integrations/airflow && $(CURDIR)/$(AIRFLOW)/bin/mypy
+	cd integrations/prefect && $(CURDIR)/$(PREFECT)/bin/mypy
 
 format: $(READY) ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix-only --quiet
