@@ -121,6 +121,11 @@ class TrainingJob(Wire):
         return self.current_status.endswith(_TERMINAL_ENDINGS)
 
     @property
+    def is_queued(self) -> bool:
+        """Whether the job waits for machines, and so has neither a log nor checkpoints yet."""
+        return self.current_status in (JobStatus.PENDING, JobStatus.QUEUED)
+
+    @property
     def succeeded(self) -> bool:
         return self.current_status == JobStatus.COMPLETED
 

@@ -28,7 +28,7 @@ class CheckpointWatch:
 
     def __call__(self, job: TrainingJob) -> Flow[None]:
         at = yield from now()
-        if at < self._next.get(job.id, 0.0) and not job.is_terminal:
+        if job.is_queued or (at < self._next.get(job.id, 0.0) and not job.is_terminal):
             return
         self._next[job.id] = at + INTERVAL
         for checkpoint in (yield from list_checkpoints(job)):

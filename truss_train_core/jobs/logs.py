@@ -109,7 +109,8 @@ class _Reader:
     cursor: LogCursor
 
     def read(self, job: TrainingJob) -> Flow[None]:
-        self.cursor = yield from read_log(job, self.cursor)
+        if not job.is_queued:
+            self.cursor = yield from read_log(job, self.cursor)
 
 
 def _read_page(

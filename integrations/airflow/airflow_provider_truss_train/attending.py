@@ -20,7 +20,7 @@ class Attendance:
         project_id, job_id: which.
         timeout: seconds from the job's creation after which it is stopped; None for never.
         outage: seconds for which an API that does not answer is put up with.
-        follow_logs: whether to read the job's log as well.
+        follow_logs: whether to read the job's log and look for its checkpoints as well, which are calls of its own.
     """
 
     project_id: str
@@ -55,7 +55,7 @@ def attend(wanted: Attendance, cursor: LogCursor | None = None) -> Flow[Training
     try:
         if wanted.follow_logs:
             return (yield from jobs.follow(job, cursor=cursor, limits=limits, pace=jobs.CALM, companions=companions))
-        return (yield from jobs.wait(job, limits=limits, companions=companions))
+        return (yield from jobs.wait(job, limits=limits))  # one call for all who wait: none of this job's own
     except WaitTimeout:
         return (yield from _stop_overdue(job, wanted.timeout or 0.0))
 
