@@ -102,8 +102,8 @@ def find_best(world: World, *some: TrainingJob, **more: Any) -> checkpoints.Choi
 def test_the_newest_history_tells_of_all_checkpoints_in_one_download(world: World) -> None:
     choice = find_best(world, ended(world, *three()))
     assert (choice.checkpoint.checkpoint_id, choice.value) == ("checkpoint-20", 1.0)
-    assert world.called("world://.*trainer_state") == 1
-    assert world.called("safetensors") == 0
+    assert world.called("world://.*trainer_state") == 2  # the newest, which has the history, and that of the chosen one
+    assert world.called("safetensors") == 1  # its head
     event = world.heard(CheckpointChosen)[0]
     assert [(row.step, row.value) for row in event.table] == [(10, 2.0), (20, 1.0), (30, 1.5)]
 
@@ -123,7 +123,7 @@ def test_a_metric_measured_between_two_checkpoints_is_of_neither(world: World) -
 
 
 def test_a_checkpoint_without_a_step_in_its_name_is_known_by_its_own_state(world: World) -> None:
-    final = CheckpointScript("final", 40, {"trainer_state.json": trainer_state(40, {40: {"eval_loss": 0.5}})})
+    final = CheckpointScript("final", 40, hf_checkpoint(40, 40, {40: {"eval_loss": 0.5}}).files)
     choice = find_best(world, ended(world, *three(), final))
     assert choice.checkpoint.checkpoint_id == "final"
 
@@ -243,7 +243,7 @@ def newest(world: World, *some: TrainingJob) -> tuple[str, str]:
 
 def test_the_newest_complete_checkpoint_is_verified_by_its_state(world: World) -> None:
     assert newest(world, ended(world, *three())) == ("j1", "checkpoint-30")
-    assert world.called("world://") == 1
+    assert world.called("world://") == 2
 
 
 def broken_ways() -> dict[str, CheckpointScript]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from truss_train_core.api.flows import Emit, Event, Flow, Now, Pause, Work
@@ -398,7 +399,9 @@ class World:
 
     def _download(self, request: Request[Any], job_id: str, path: str) -> bytes:
         name, _, file = path.partition("/")
-        return next(each.files[file] for each in self._find(job_id).script.checkpoints if each.name == name)
+        content = next(each.files[file] for each in self._find(job_id).script.checkpoints if each.name == name)
+        last = request.headers.get("Range", "").removeprefix("bytes=0-")
+        return content[: int(last) + 1] if last else content
 
     # ------------------------------------------------------------ deployments
 
@@ -524,7 +527,21 @@ def trainer_state(step: int, history: dict[int, dict[str, float]], **more: Any) 
     ).encode()
 
 
+def safetensors(size: int, tensors: int = 1) -> bytes:
+    """A safetensors file with this many bytes of tensors, all of them zero."""
+    ends = [size * n // tensors for n in range(tensors + 1)]
+    offsets = enumerate(pairwise(ends))
+    header = json.dumps(
+        {f"w{n}": {"dtype": "U8", "shape": [end - start], "data_offsets": [start, end]} for n, (start, end) in offsets}
+    ).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(size)
+
+
 def hf_checkpoint(step: int, at: float, history: dict[int, dict[str, float]], **more: Any) -> CheckpointScript:
     """A complete checkpoint in the layout of the Hugging Face Trainer."""
-    files = {"model.safetensors": b"w" * 50, "config.json": b"{}", "trainer_state.json": trainer_state(step, history)}
+    files = {
+        "model.safetensors": safetensors(50),
+        "config.json": b"{}",
+        "trainer_state.json": trainer_state(step, history),
+    }
     return CheckpointScript(f"checkpoint-{step}", at, files, **more)

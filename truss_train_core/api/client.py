@@ -63,11 +63,12 @@ class _Sender:
         body = request.body
         if body is not None and request.local_extension and self.remote.is_local:
             body = {**body, **request.local_extension}
+        key = {} if request.to == "url" else {"Authorization": self.remote.authorization}
         arguments: dict[str, Any] = {
             "method": request.method,
             "url": self._url(request),
             "params": {name: value for name, value in request.query.items() if value is not None} or None,
-            "headers": {} if request.to == "url" else {"Authorization": self.remote.authorization},
+            "headers": {**request.headers, **key},
         }
         if body is not None:
             arguments["json"] = body

@@ -242,6 +242,11 @@ def download(url: str, about: str) -> Request[bytes]:
     return Request("GET", url, bytes, about, to="url")
 
 
+def beginning(url: str, about: str, size: int) -> Request[bytes]:
+    """The first `size` bytes of the content behind a presigned address, or all where it has fewer."""
+    return Request("GET", url, bytes, about, to="url", headers={"Range": f"bytes=0-{size - 1}"})
+
+
 # ---------------------------------------------------------------- capacity and the queue
 
 

@@ -19,6 +19,7 @@ class Request(Generic[T]):
         read: turns the body of a good answer into the result.
         about: what the call is about, for the person who reads its error: "job abc of project p".
         query: query parameters; None values are not sent.
+        headers: sent beside the key and what httpx sends anyway.
         body: JSON body, or None for no body. May hold secrets, so it is not shown.
         repeatable: whether sending it twice does no more than sending it once. A call that is not is never repeated
             after it may have reached the server.
@@ -34,6 +35,7 @@ class Request(Generic[T]):
     read: Callable[[bytes], T]
     about: str
     query: Mapping[str, str | int | None] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     repeatable: bool = True
     shared: bool = False

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from truss_train_core.api.flows import Flow, emit
 from truss_train_core.api.models import TrainingJob
 from truss_train_core.checkpoints.choose import Candidate, Choice, Mode, choose_best, choose_newest
-from truss_train_core.checkpoints.listing import survey
+from truss_train_core.checkpoints.listing import Survey, survey
 from truss_train_core.checkpoints.requirements import Requirement, complete
 from truss_train_core.checkpoints.sources import DEFAULT, Source, read_metrics
+from truss_train_core.checkpoints.wholeness import whole
 from truss_train_core.events import CheckpointChosen
 
 
@@ -17,20 +19,7 @@ def candidates(
     jobs: Sequence[TrainingJob], *, sources: Iterable[Source] = DEFAULT, requirement: Requirement = complete
 ) -> Flow[list[Candidate]]:
     """All checkpoints of these jobs, with what the sources know of them and whether they meet a requirement."""
-    found: list[Candidate] = []
-    sources = tuple(sources)
-    for job in jobs:
-        surveyed = yield from survey(job)
-        metrics = yield from read_metrics(surveyed, sources)
-        found += [
-            Candidate(
-                checkpoint=checkpoint,
-                metrics=metrics.get(checkpoint.checkpoint_id, {}),
-                rejected=requirement(surveyed, checkpoint),
-            )
-            for checkpoint in surveyed.checkpoints
-        ]
-    return found
+    return [candidate for _, candidate in (yield from _surveyed(jobs, tuple(sources), requirement))]
 
 
 def find_best(
@@ -41,27 +30,51 @@ def find_best(
     sources: Iterable[Source] = DEFAULT,
     requirement: Requirement = complete,
 ) -> Flow[Choice]:
-    """Choose by a metric, as `choose_best` does, among all checkpoints of these jobs.
+    """Choose by a metric, as `choose_best` does, among all checkpoints of these jobs that are whole.
 
-    Only small files are downloaded.
+    Only small files are downloaded, and of the one that would be chosen the heads of its weights.
 
     Raises:
         NoUsableCheckpoint: none can be chosen; the message says what each lacks.
     """
-    choice = choose_best((yield from candidates(jobs, sources=sources, requirement=requirement)), metric, mode)
-    yield from _tell(choice)
-    return choice
+    found = yield from _surveyed(jobs, tuple(sources), requirement)
+    return (yield from _first_whole(found, partial(choose_best, metric=metric, mode=mode)))
 
 
 def find_newest(jobs: Sequence[TrainingJob], *, requirement: Requirement = complete) -> Flow[Choice]:
-    """Choose the newest among all checkpoints of these jobs.
+    """Choose the newest among all checkpoints of these jobs that are whole.
 
     Raises:
         NoUsableCheckpoint: none can be chosen; the message says what each lacks.
     """
-    choice = choose_newest((yield from candidates(jobs, sources=(), requirement=requirement)))
-    yield from _tell(choice)
-    return choice
+    return (yield from _first_whole((yield from _surveyed(jobs, (), requirement)), choose_newest))
+
+
+_Found = list[tuple[Survey, Candidate]]
+
+
+def _surveyed(jobs: Sequence[TrainingJob], sources: Sequence[Source], requirement: Requirement) -> Flow[_Found]:
+    found: _Found = []
+    for job in jobs:
+        surveyed = yield from survey(job)
+        metrics = yield from read_metrics(surveyed, sources)
+        for checkpoint in surveyed.checkpoints:
+            measured, rejected = metrics.get(checkpoint.checkpoint_id, {}), requirement(surveyed, checkpoint)
+            found.append((surveyed, Candidate(checkpoint=checkpoint, metrics=measured, rejected=rejected)))
+    return found
+
+
+def _first_whole(found: _Found, choose: Callable[[list[Candidate]], Choice]) -> Flow[Choice]:
+    """Choose, look into what was chosen, and choose again without it if it is not whole."""
+    while True:
+        choice = choose([candidate for _, candidate in found])
+        chosen = next(n for n, (_, candidate) in enumerate(found) if candidate.checkpoint is choice.checkpoint)
+        surveyed, candidate = found[chosen]
+        problem = yield from whole(surveyed, candidate.checkpoint)
+        if problem is None:
+            yield from _tell(choice)
+            return choice
+        found[chosen] = surveyed, candidate.model_copy(update={"rejected": problem})
 
 
 def _tell(choice: Choice) -> Flow[None]:

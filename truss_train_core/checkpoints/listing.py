@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, send
 from truss_train_core.api.models import Checkpoint, CheckpointFile, TrainingJob
+from truss_train_core.api.request import Request
 from truss_train_core.errors import Forbidden, NotFound, Rejected, Unauthorized
 from truss_train_core.events import Notice
 
 SMALL = 32 * 1024**2
-"""Bytes of the largest file that is downloaded; weights never are."""
+"""Bytes of the largest file that is downloaded whole; weights never are."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,22 @@ def download(file: CheckpointFile) -> Flow[bytes | None]:
     """A small file's content; None, and a notice, where it is too large or cannot be had."""
     if file.size_bytes > SMALL:
         text = f"is {file.size_bytes:,} bytes and is not read: the limit is {SMALL:,}"
-    else:
-        try:
-            return (yield from send(endpoints.download(file.url, file.relative_file_name)))
-        except (NotFound, Forbidden, Unauthorized, Rejected) as error:
-            text = f"cannot be downloaded: {error.message}"
-    yield from emit(Notice(about=file.relative_file_name, text=text))
-    return None
+        yield from emit(Notice(about=file.relative_file_name, text=text))
+        return None
+    return (yield from _content(endpoints.download(file.url, file.relative_file_name)))
+
+
+def beginning(file: CheckpointFile, size: int) -> Flow[bytes | None]:
+    """The first bytes of a file of any size; None, and a notice, where they cannot be had."""
+    return (yield from _content(endpoints.beginning(file.url, file.relative_file_name, size)))
+
+
+def _content(request: Request[bytes]) -> Flow[bytes | None]:
+    try:
+        return (yield from send(request))
+    except (NotFound, Forbidden, Unauthorized, Rejected) as error:
+        yield from emit(Notice(about=request.about, text=f"cannot be downloaded: {error.message}"))
+        return None
 
 
 def step_of(name: str) -> int | None:

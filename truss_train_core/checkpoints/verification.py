@@ -1,16 +1,15 @@
 """The newest checkpoint that can be trusted to go on from.
 
-Verified is a checkpoint that is complete (`requirements.complete`), whose weight index names no file that is missing,
-and whose trainer_state.json parses and is of the step that its name says.
+Verified is a checkpoint that is complete in storage (`requirements.complete`) and whole by what its own files say
+(`wholeness.whole`).
 
-Not all training code writes such a state. Where no checkpoint of a job has one, that check is left out and the
+Not all training code writes a trainer_state.json. Where no checkpoint of a job has one, that check is left out and the
 result says so. Where others of the job have one, a checkpoint without is taken for one that was interrupted: the
 state is written last but one.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
@@ -19,10 +18,9 @@ from truss_train_core.api.flows import Flow
 from truss_train_core.api.models import Checkpoint, TrainingJob
 from truss_train_core.checkpoints import trainer_state
 from truss_train_core.checkpoints.choose import nothing_usable
-from truss_train_core.checkpoints.listing import Survey, download, step_of, survey
+from truss_train_core.checkpoints.listing import Survey, step_of, survey
 from truss_train_core.checkpoints.requirements import complete
-
-_INDEX = ".index.json"
+from truss_train_core.checkpoints.wholeness import whole
 
 
 class Verified(BaseModel):
@@ -61,20 +59,10 @@ def newest_verified(jobs: Sequence[TrainingJob]) -> Flow[Verified]:
 
 def verify(surveyed: Survey, checkpoint: Checkpoint) -> Flow[str | None]:
     """What speaks against going on from a checkpoint, or None."""
-    problem = complete(surveyed, checkpoint) or (yield from _missing_shards(surveyed, checkpoint))
-    if problem or not _has_states(surveyed):
-        return problem
-    file = surveyed.file(checkpoint, trainer_state.FILE)
-    if file is None:
-        return f"no {trainer_state.FILE}, which others of its job have"
-    content = yield from download(file)
-    state = None if content is None else trainer_state.parse(content)
-    if state is None:
-        return f"its {trainer_state.FILE} cannot be read"
-    step = step_of(checkpoint.checkpoint_id)
-    if step is not None and step != state.global_step:
-        return f"its {trainer_state.FILE} is of step {state.global_step}"
-    return None
+    problem = complete(surveyed, checkpoint)
+    if problem is None and _has_states(surveyed) and surveyed.file(checkpoint, trainer_state.FILE) is None:
+        problem = f"no {trainer_state.FILE}, which others of its job have"
+    return problem or (yield from whole(surveyed, checkpoint))
 
 
 def _furthest_first(found: list[tuple[Survey, Checkpoint]]) -> list[tuple[Survey, Checkpoint]]:
@@ -86,19 +74,3 @@ def _furthest_first(found: list[tuple[Survey, Checkpoint]]) -> list[tuple[Survey
 
 def _has_states(surveyed: Survey) -> bool:
     return any(surveyed.file(checkpoint, trainer_state.FILE) for checkpoint in surveyed.checkpoints)
-
-
-def _missing_shards(surveyed: Survey, checkpoint: Checkpoint) -> Flow[str | None]:
-    files = surveyed.files[checkpoint.checkpoint_id]
-    present = {(file.node_rank, file.relative_file_name) for file in files}
-    for index in (file for file in files if file.relative_file_name.endswith(_INDEX)):
-        content = yield from download(index)
-        try:
-            shards = set(json.loads(content or b"")["weight_map"].values())
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return f"its index {index.relative_file_name} cannot be read"
-        folder = index.relative_file_name.rpartition("/")[0]
-        missing = sorted(each for each in shards if (index.node_rank, f"{folder}/{each}") not in present)
-        if missing:
-            return f"{missing[0]} is missing{f' with {len(missing) - 1} more' if missing[1:] else ''}"
-    return None
