@@ -9,7 +9,7 @@ import pytest
 from running_jobs import wait_for
 
 from truss_train_core.local.joblogs import LogWriter, read_window
-from truss_train_core.local.processes.log_capture import LONGEST_LINE, LineSplitter, LogPump
+from truss_train_core.local.processes.log_capture import LONGEST_LINE, LineSplitter, LogPump, masking
 
 
 def split(data: bytes, chunk: int = 1 << 16) -> list[str]:
@@ -63,6 +63,21 @@ def test_an_unfinished_line_is_given_out_when_it_has_waited() -> None:
     assert splitter.overdue(now=11.0) == ["progress 3%"]
     assert splitter.overdue(now=20.0) == []
     assert splitter.feed(b"more\n", now=20.0) == ["more"]
+
+
+@pytest.mark.parametrize(
+    ("secrets", "line", "shown"),
+    [
+        (["hunter2"], "key hunter2, again hunter2", "key ***, again ***"),
+        (["hunter2", "hunter2-long"], "hunter2-long", "***"),
+        (["a.b*c+d"], "a.b*c+d aXbbc+d", "*** aXbbc+d"),
+        (["-----BEGIN-----\nMIIEvQIBADAN\n"], "MIIEvQIBADAN", "***"),
+        (["short"], "a short word", "a short word"),
+        ([], "nothing", "nothing"),
+    ],
+)
+def test_secrets_are_masked(secrets: list[str], line: str, shown: str) -> None:
+    assert masking(secrets)(line) == shown
 
 
 def test_the_pump_writes_each_pipe_to_its_log_as_it_comes(tmp_path: Path) -> None:

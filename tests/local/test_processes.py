@@ -369,6 +369,18 @@ def test_secrets_reach_the_job_and_nothing_else(jobs: Jobs, monkeypatch: pytest.
     assert "job-secret" not in repr(spec)
 
 
+def test_a_secret_that_a_job_prints_is_masked_in_its_log_and_in_its_error(jobs: Jobs) -> None:
+    spec = jobs.submit(
+        'echo "token=$TOKEN;" && echo "$TOKEN" >&2 && false',
+        environment={"TOKEN": "job-secret", "PLAIN": "job"},
+        secrets=("job-secret",),
+    )
+    state = jobs.ended(spec)
+    assert "token=***;" in jobs.log(spec)
+    assert "***" in (state.error_message or "")
+    assert "job-secret" not in jobs.log(spec) + state.model_dump_json()
+
+
 def test_the_platform_s_variables_win_over_the_job_s_and_the_log_says_so(jobs: Jobs) -> None:
     spec = jobs.submit("echo rank=$BT_NODE_RANK mine=$MINE", environment={"BT_NODE_RANK": "9", "MINE": "$HOME stays"})
 

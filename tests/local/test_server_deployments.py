@@ -175,6 +175,7 @@ def test_secrets_reach_the_server_and_not_the_configuration(platform: Served, jo
 
     spec = platform.serving.specs[result["model_version"]["id"]]
     assert spec.environment == {"HF_TOKEN": "hunter2", "MODE": "fast"}
+    assert spec.secrets == ("hunter2",)
     assert "hunter2" not in result["truss_config"]
 
 

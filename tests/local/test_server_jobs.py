@@ -190,6 +190,7 @@ def test_a_job_gets_what_its_definition_says(platform: Served) -> None:
     spec = platform.runner.specs[job]
     assert (spec.job_name, spec.project_name, spec.node_count, spec.gpus) == ("tuned", "digits", 2, 2)
     assert spec.environment == {"EPOCHS": "3", "TOKEN": "s3cret"}
+    assert spec.secrets == ("s3cret",)
     assert spec.start_commands == ("python train.py",)
     assert spec.project_cache
     assert spec.legacy_hf_cache

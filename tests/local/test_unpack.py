@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from truss_train_core.errors import LocalPlatformError
+from truss_train_core.local.processes import unpack as unpacking
 from truss_train_core.local.processes.unpack import _Unsafe, unpack
 
 
@@ -73,6 +74,15 @@ def test_what_is_unsafe_is_refused(archive: Callable[..., Path], tmp_path: Path,
         unpack([archive(unsafe)], tmp_path / "work")
 
     assert not (tmp_path / "outside").exists()
+
+
+def test_an_archive_of_very_many_members_is_refused(
+    archive: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "TOO_MANY", 4)
+    assert unpack([archive(*map(member, "abc"))], tmp_path / "few") == 3
+    with pytest.raises(LocalPlatformError, match="it has 4 members or more"):
+        unpack([archive(*map(member, "abcd"))], tmp_path / "many")
 
 
 def test_an_absolute_path_lands_below_the_directory(archive: Callable[..., Path], tmp_path: Path) -> None:

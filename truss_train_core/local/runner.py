@@ -56,6 +56,7 @@ class JobSpec(_Value):
     Attributes:
         archives: tar files to unpack, in order, into each rank's working directory.
         environment: the user's variables, secrets resolved.
+        secrets: the values among them that are secrets: they are masked in the log.
         checkpoint_dir: as the definition asked for (`checkpoint_path`), or None where checkpointing is off; the runner
             maps it below the job's own directory, since a process here shares the machine's file system.
         load_dir: the definition's download folder, mapped likewise; None where nothing is loaded.
@@ -76,6 +77,7 @@ class JobSpec(_Value):
     archives: tuple[Path, ...]
     start_commands: tuple[str, ...]
     environment: dict[str, str] = Field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = Field(default=(), repr=False)
     base_image: str
     node_count: int = 1
     cpu_count: int = 1
@@ -207,6 +209,7 @@ class ServerSpec(_Value):
             checkpoint.
         readiness_path, predict_path: paths of the server itself.
         environment: variables, secrets resolved.
+        secrets: the values among them that are secrets: they are masked in the log.
         readiness_timeout: seconds to become ready before the deployment counts as failed.
     """
 
@@ -220,6 +223,7 @@ class ServerSpec(_Value):
     readiness_path: str = "/health"
     predict_path: str = "/v1/chat/completions"
     environment: dict[str, str] = Field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = Field(default=(), repr=False)
     readiness_timeout: float = 600.0
     python: Path
 

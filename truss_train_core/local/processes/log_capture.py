@@ -1,22 +1,25 @@
 """From what processes print to lines of a log: pipes are read, split into lines, and written as they come.
 
-One thread reads the pipes of all ranks. A rank's commands, one after the other, write to the same pipe, which ends when
-its last writer is gone.
+Values of the job's secrets that it prints are masked. One thread reads the pipes of all ranks. A rank's commands, one
+after the other, write to the same pipe, which ends when its last writer is gone.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from truss_train_core.local.joblogs import LogWriter
 
 LONGEST_LINE = 1 << 16
 """Bytes after which a line is cut in two."""
 
+MASK = "***"
+SHORTEST_SECRET = 6
 _READ_SIZE = 1 << 16
 _CONTINUATION_BYTES = 3
 
@@ -56,6 +59,19 @@ class LineSplitter:
         return list(_texts(rest)) if rest else []
 
 
+def masking(secrets: Iterable[str]) -> Callable[[str], str]:
+    """What replaces secrets in a line of text. Of a secret of several lines, each is one.
+
+    Those of fewer than `SHORTEST_SECRET` characters stay: they are parts of ordinary words.
+    """
+    parts = {part for secret in secrets for part in secret.splitlines() if len(part) >= SHORTEST_SECRET}
+    if not parts:
+        return str
+    longest_first = sorted(parts, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, longest_first)))
+    return lambda line: pattern.sub(MASK, line)
+
+
 class LogPump(threading.Thread):
     """Reads what the ranks print and writes it to their logs, until all pipes have ended.
 
@@ -63,11 +79,12 @@ class LogPump(threading.Thread):
         outputs: for each rank, the descriptor that its processes are to write to.
     """
 
-    def __init__(self, logs: Sequence[LogWriter], *, flush_after: float) -> None:
+    def __init__(self, logs: Sequence[LogWriter], *, flush_after: float, secrets: Iterable[str] = ()) -> None:
         super().__init__(name="log-pump", daemon=True)
         pipes = [os.pipe() for _ in logs]
         self.outputs = tuple(write for _, write in pipes)
         self._flush_after = flush_after
+        self._mask = masking(secrets)
         self._selector = selectors.DefaultSelector()
         for (read, _), log in zip(pipes, logs, strict=True):
             self._selector.register(read, selectors.EVENT_READ, (LineSplitter(flush_after), log))
@@ -80,14 +97,14 @@ class LogPump(threading.Thread):
             for key in list(self._selector.get_map().values()):
                 splitter, log = key.data
                 if lines := splitter.overdue(time.monotonic()):
-                    log.output(lines)
+                    log.output(map(self._mask, lines))
         self._selector.close()
 
     def _read(self, key: selectors.SelectorKey) -> None:
         splitter, log = key.data
         data = os.read(key.fd, _READ_SIZE)
         if lines := splitter.feed(data, time.monotonic()) if data else splitter.finish():
-            log.output(lines)
+            log.output(map(self._mask, lines))
         if not data:
             self._selector.unregister(key.fd)
             os.close(key.fd)

@@ -60,7 +60,7 @@ class ServerSupervisor:
         self._spec = spec
         self._intervals = intervals
         self._log = LogWriter(spec.directory, 0)
-        self._pump = LogPump([self._log], flush_after=intervals.flush)
+        self._pump = LogPump([self._log], flush_after=intervals.flush, secrets=spec.secrets)
         self._family = ProcessFamily(spec.directory)
         self._state = StateFile(
             spec.directory,

@@ -123,7 +123,7 @@ class JobSupervisor:
         self._spec = spec
         self._intervals = intervals
         self._logs = tuple(LogWriter(spec.directory, rank) for rank in range(spec.node_count))
-        self._pump = LogPump(self._logs, flush_after=intervals.flush)
+        self._pump = LogPump(self._logs, flush_after=intervals.flush, secrets=spec.secrets)
         self._family = ProcessFamily(spec.directory)
         self._sync: CheckpointSync | None = None
         self._sampler: Sampler | None = None

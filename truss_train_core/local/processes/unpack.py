@@ -10,6 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from truss_train_core.errors import LocalPlatformError
 
+TOO_MANY = 200_000
+"""Members of an archive: what holds so many was made to fill disk and memory, or belongs elsewhere."""
+
 _DAMAGED = (tarfile.ReadError, EOFError, zlib.error)
 
 
@@ -29,15 +32,20 @@ def unpack(archives: Iterable[Path], directory: Path, *, between_files: Callable
     called before each file; what it raises ends the work.
 
     Raises:
-        LocalPlatformError: an archive is damaged, or holds something unsafe: an absolute path, one that leads out of
-            the directory, a link to something outside, a device.
+        LocalPlatformError: an archive is damaged, has `TOO_MANY` members or more, or holds something unsafe: an
+            absolute path, one that leads out of the directory, a link to something outside, a device.
         OSError: the disk is full, or an archive is missing.
     """
     count = 0
     for archive in archives:
         try:
             with tarfile.open(archive) as tar:
-                for member in tar:
+                for number, member in enumerate(tar, 1):
+                    if number >= TOO_MANY:
+                        raise LocalPlatformError(
+                            f"The archive {archive.name} is not unpacked: it has {TOO_MANY:,} members or more.",
+                            hint="Pack data into fewer files, or let the job fetch them.",
+                        )
                     between_files()
                     _extract(tar, member, directory)
                     count += not member.isdir()

@@ -268,12 +268,13 @@ def say(platform: Platform, deployment_id: str, text: str) -> None:
 def _server_spec(platform: Platform, session: Session, deployment: Deployment) -> ServerSpec:
     model = session.get_one(Model, deployment.model_id)
     server = Server.model_validate(deployment.server)
+    environment, secrets = resolve_environment(session, model.team_id, server.environment)
     return ServerSpec(
         deployment_id=deployment.id, model_id=model.id, model_name=model.name,
         directory=platform.data.deployment(deployment.id), weights_root=weights_root(platform, deployment.id),
         weights=_weights(platform, deployment.weights), start_command=server.start_command,
         readiness_path=server.readiness_path, predict_path=server.predict_path,
-        environment=resolve_environment(session, model.team_id, server.environment), python=platform.python,
+        environment=environment, secrets=secrets, python=platform.python,
     )  # fmt: skip
 
 

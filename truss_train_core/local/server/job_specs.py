@@ -28,6 +28,7 @@ def job_spec(platform: Platform, session: Session, job_id: str) -> JobSpec:
     runtime = request.job.runtime
     cache = runtime.cache_config if runtime.cache_config and runtime.cache_config.enabled else None
     load = runtime.load_checkpoint_config if job.loaded else None
+    environment, secrets = resolve_environment(session, project.team_id, runtime.environment_variables)
     return JobSpec(
         job_id=job.id,
         job_name=job.name,
@@ -36,7 +37,8 @@ def job_spec(platform: Platform, session: Session, job_id: str) -> JobSpec:
         directory=data.job(job.id),
         archives=tuple(data.upload(artifact.s3_key) for artifact in request.artifacts),
         start_commands=tuple(runtime.start_commands),
-        environment=resolve_environment(session, project.team_id, runtime.environment_variables),
+        environment=environment,
+        secrets=secrets,
         base_image=request.job.image.base_image,
         node_count=job.node_count,
         cpu_count=request.job.compute.cpu_count,
@@ -60,23 +62,24 @@ def job_spec(platform: Platform, session: Session, job_id: str) -> JobSpec:
 
 def resolve_environment(
     session: Session, team_id: str, variables: Mapping[str, str | SecretReference]
-) -> dict[str, str]:
-    """Values of environment variables, those of secrets put in place.
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Values of environment variables, those of secrets put in place; and which values are secrets.
 
     Raises:
         Problem: 400: there is no such secret.
     """
     known = session.scalars(select(Secret).where(Secret.team_id == team_id))
     secrets = {secret.name: secret.value for secret in known}
-    values = {}
+    values, used = {}, []
     for name, value in variables.items():
         if isinstance(value, str):
             values[name] = value
         elif value.name in secrets:
             values[name] = secrets[value.name]
+            used.append(secrets[value.name])
         else:
             raise invalid(f"There is no secret {value.name!r} for the environment variable {name}.")
-    return values
+    return values, tuple(used)
 
 
 def _loaded(platform: Platform, pinned: Pinned) -> LoadedCheckpoint:
