@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from truss_train_core.cli.output import Format
 from truss_train_core.errors import LocalPlatformError, RemoteError
 
 if TYPE_CHECKING:
-    from truss_train_core.local.serve import ServeOptions
+    from truss_train_core.local.serve import Ready, ServeOptions
 
 app = typer.Typer(no_args_is_help=True, help="What only the local platform can do.")
 
@@ -79,9 +80,23 @@ def serve(
         remote=remote or None,
         stop_all_on_exit=stop_all_on_exit,
     )
-    serve(chosen, lambda url, key_file: _say_ready(chosen, url, key_file, form))
+    serve(chosen, lambda ready: _say_ready(chosen, ready, form))
     if form is Format.TEXT:
         output.message("Stopped." if stop_all_on_exit else "Stopped; jobs and deployments that run go on without it.")
+
+
+@app.command("sign-in")
+def sign_in(remote: options.Remote = "local", form: options.Output = Format.TEXT) -> None:
+    """Print a link to the platform's pages that signs one browser in."""
+    from truss_train_core.api.request import Request
+
+    with connect(remote) as client:
+        _check_local(client.remote.is_local, remote)
+        link = client.send(Request("POST", "/v1/local/sign_in_links", json.loads, "sign-in link", body={}))
+    if form is Format.JSON:
+        output.print_json(link)
+    else:
+        output.stdout().print(link["url"], soft_wrap=True)
 
 
 @app.command()
@@ -96,8 +111,7 @@ def preempt(
     from truss_train_core.api.request import Request
 
     with connect(remote) as client:
-        if not client.remote.is_local:
-            raise RemoteError(f"Remote {remote!r} is not a local platform, and only that can be told to preempt.")
+        _check_local(client.remote.is_local, remote)
         found = client.run(jobs.find(job))
         about = jobs.describe(found)
         request = Request("POST", f"/v1/local/jobs/{found.id}/preempt", JobAnswer.model_validate_json, about, body={})
@@ -108,12 +122,20 @@ def preempt(
         output.message(f"Took {about} away.")
 
 
-def _say_ready(chosen: ServeOptions, url: str, key_file: Path, form: Format) -> None:
+def _check_local(is_local: bool, remote: str | None) -> None:
+    if not is_local:
+        raise RemoteError(f"Remote {remote!r} is not a local platform, and only that can do this.")
+
+
+def _say_ready(chosen: ServeOptions, ready: Ready, form: Format) -> None:
     if form is Format.JSON:
-        output.print_json({"url": url, "key_file": str(key_file), "remote": chosen.remote}, indent=None)
+        said = {"url": ready.url, "key_file": str(ready.key_file), "remote": chosen.remote, "sign_in": ready.sign_in}
+        output.print_json(said, indent=None)
         return
-    reach = f"use it with --remote {chosen.remote}" if chosen.remote else f"its key is in {key_file}"
-    output.stdout().print(f"Serving {url} from {key_file.parent}; {reach}. Ctrl-C stops it.", soft_wrap=True)
+    reach = f"use it with --remote {chosen.remote}" if chosen.remote else f"its key is in {ready.key_file}"
+    say = output.stdout().print
+    say(f"Serving {ready.url} from {ready.key_file.parent}; {reach}. Ctrl-C stops it.", soft_wrap=True)
+    say(f"In a browser: {ready.sign_in} (works once; `truss-train local sign-in` prints another)", soft_wrap=True)
 
 
 def _not_installed(error: ModuleNotFoundError) -> Exception:

@@ -30,3 +30,9 @@ def job_name(base: str | None, key: str, attempt: int) -> str:
     mark = f"-{key}-{attempt}"
     readable = re.sub(r"[^a-z0-9]+", "-", (base or "job").lower())[: MAX_LENGTH - len(mark)].strip("-")
     return f"{readable or 'job'}{mark}"
+
+
+def attempt_of(name: str) -> tuple[str, int] | None:
+    """The run's key and the attempt that a name carries; None for a name that `job_name` did not make."""
+    match = re.fullmatch(r".+-([0-9a-f]{10})-([1-9]\d*)", name)
+    return (match[1], int(match[2])) if match else None

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from truss_train_core.errors import TrussTrainError
-from truss_train_core.local.serve import ServeOptions, serve
+from truss_train_core.local.serve import Ready, ServeOptions, serve
 from truss_train_core.local.server.scheduler import parse_capacity
 
 
@@ -34,8 +34,9 @@ def main() -> int:
     return 0
 
 
-def _say_ready(url: str, key_file: Path) -> None:
-    print(json.dumps({"url": url, "key_file": str(key_file)}), flush=True)  # noqa: T201
+def _say_ready(ready: Ready) -> None:
+    said = {"url": ready.url, "key_file": str(ready.key_file), "sign_in": ready.sign_in}
+    print(json.dumps(said), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

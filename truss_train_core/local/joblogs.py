@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +25,10 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _LOG_DIRECTORY = "logs"
 _STAMP = b'{"timestamp":"'
+_LEVEL_FIELD = b'"level":'
+_MESSAGE_FIELD = b',"message":'
 _NO_LEVEL = b'"level":null'
+_LEVEL_NUMBERS = {f'"{level}"'.encode(): number for number, level in enumerate(LEVELS, 1)}
 _BLOCK = 1 << 16
 _TAIL_LINES = 20
 _MILLISECOND = 1_000_000
@@ -133,6 +136,44 @@ def read_window(
     return list(islice(merged, limit))
 
 
+def ranks_in(directory: Path) -> list[int]:
+    """The ranks that have a log in a job's or a deployment's directory, in their order."""
+    names = (path.stem for path in (directory / _LOG_DIRECTORY).glob("*.jsonl"))
+    return sorted(int(name.removeprefix("g00r")) for name in names)
+
+
+def scan(path: Path, start: int = 0) -> Iterator[tuple[int, int, int, int]]:
+    """The complete lines of one log, without what they say: timestamp, begin and end in the file, and level.
+
+    The level is 1 for the first of `LEVELS` and so on, and 0 for a line without one. Damaged lines are left out.
+
+    Args:
+        path: the log of one replica.
+        start: where a line begins: the end of the last one of an earlier scan.
+    """
+    with path.open("rb") as file:
+        for line in _forward(file, start, _complete_size(file)):
+            begin, start = start, start + len(line)
+            timestamp = _timestamp(line)
+            if timestamp is not None:
+                yield timestamp, begin, start, _level_number(line)
+
+
+def parse(line: bytes) -> LogLine:
+    """A line of a log file."""
+    return LogLine.model_validate_json(line)
+
+
+def containing(text: str) -> Callable[[bytes], bool]:
+    """Whether the message of a line of a log file contains a text, in upper or lower case."""
+    wanted = json.dumps(text)[1:-1].lower().encode()  # as the file spells it
+
+    def contains(line: bytes) -> bool:
+        return line.lower().find(wanted, line.index(_MESSAGE_FIELD) + len(_MESSAGE_FIELD)) >= 0
+
+    return contains
+
+
 def level_of(line: str) -> str | None:
     """The level that a line of output says it has, in JSON or in one of the common layouts; else None."""
     if line.startswith("{"):
@@ -223,6 +264,11 @@ def _timestamp(line: bytes) -> int | None:
         return None
     digits, quote, _ = line[len(_STAMP) : len(_STAMP) + 32].partition(b'"')
     return int(digits) if quote and digits.isdigit() and line.endswith(b"}\n") else None
+
+
+def _level_number(line: bytes) -> int:
+    start = line.index(_LEVEL_FIELD) + len(_LEVEL_FIELD)
+    return _LEVEL_NUMBERS.get(line[start : line.index(b",", start)], 0)
 
 
 def _last_timestamp(path: Path) -> int:

@@ -26,6 +26,7 @@ from sqlalchemy.exc import DatabaseError
 from starlette.applications import Starlette
 
 from truss_train_core.errors import LocalPlatformError
+from truss_train_core.local.pages.feeds import Feeds
 from truss_train_core.local.processes import serving
 from truss_train_core.local.processes.runner import ProcessRunner
 from truss_train_core.local.runner import Runner
@@ -78,12 +79,27 @@ class ServeOptions:
     stop_all_on_exit: bool = False
 
 
-def serve(options: ServeOptions, on_ready: Callable[[str, Path], None] = lambda url, key_file: None) -> None:
+@dataclass(frozen=True)
+class Ready:
+    """What there is to say once requests are answered.
+
+    Attributes:
+        url: where.
+        key_file: holds the key that clients send.
+        sign_in: a link to the pages, which signs one browser in.
+    """
+
+    url: str
+    key_file: Path
+    sign_in: str = field(repr=False)
+
+
+def serve(options: ServeOptions, on_ready: Callable[[Ready], None] = lambda ready: None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         options: how.
-        on_ready: called once with the address and the file that holds the key, when requests are answered.
+        on_ready: called once, when requests are answered.
 
     Raises:
         LocalPlatformError: the port or the data directory is in use, the data are of a newer release, or the disk is
@@ -100,7 +116,8 @@ def serve(options: ServeOptions, on_ready: Callable[[str, Path], None] = lambda 
         if options.remote:
             write_remote(options.remote, url=url, api_key=platform.api_key)
         app = create_app(platform, at_the_end=stop_all) if options.stop_all_on_exit else create_app(platform)
-        server = _Server(app, partial(on_ready, url, data.key_file))
+        ready = Ready(url, data.key_file, app.state.pages.access.link(url))
+        server = _Server(app, partial(on_ready, ready))
         with _signals_end_it_well():
             asyncio.run(server.serve(sockets=[listener]))
 
@@ -194,12 +211,17 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=_LAST_REQUESTS,
         )  # fmt: skip
         super().__init__(config)
+        self._feeds: Feeds = app.state.pages.feeds
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._feeds.close()  # else open pages would keep the server for as long as open requests may take
+        await super().shutdown(sockets)
 
 
 @contextmanager

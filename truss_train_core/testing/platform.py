@@ -90,6 +90,12 @@ class LocalPlatform:
         with Client(self.remote) as client:
             client.send(Request("POST", f"/v1/local/jobs/{job_id}/preempt", bytes, f"job {job_id}", body={}))
 
+    def sign_in_link(self) -> str:
+        """A link to the platform's pages that signs one browser in."""
+        with Client(self.remote) as client:
+            answer = client.send(Request("POST", "/v1/local/sign_in_links", json.loads, "sign-in link", body={}))
+        return str(answer["url"])
+
 
 def _remote(process: subprocess.Popen[str]) -> Remote:
     """Wait for the line that says it is ready."""

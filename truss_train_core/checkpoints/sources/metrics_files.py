@@ -24,8 +24,13 @@ def metrics_file(survey: Survey) -> Flow[dict[str, dict[str, float]]]:
         for file in filter(None, (survey.file(checkpoint, each) for each in FILES)):
             content = yield from download(file)
             if content is not None:
-                known[name] = {**_numbers(_records(content), step_of(name)), **known.get(name, {})}
+                known[name] = {**parse(content, step_of(name)), **known.get(name, {})}
     return known
+
+
+def parse(content: bytes, step: int | None) -> dict[str, float]:
+    """The numbers in such a file that are those of a checkpoint of this step."""
+    return _numbers(_records(content), step)
 
 
 def _records(content: bytes) -> list[dict[str, Any]]:

@@ -15,9 +15,10 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
+from truss_train_core.local import pages
 from truss_train_core.local.server import deployments, graphql, housekeeping, lifecycle, predict, presign, s3
 from truss_train_core.local.server.calls import Answer, Call, Handler
 from truss_train_core.local.server.data_dir import NO_SPACE
@@ -87,12 +88,12 @@ def create_app(
                     await moving
                 await asyncio.to_thread(at_the_end, platform)
 
-    return Starlette(
+    app = Starlette(
         lifespan=lifespan,
         middleware=[Middleware(predict.ModelHosts)],
         routes=[
-            HttpRoute("/", _home),
             HttpRoute("/health", _health),
+            HttpRoute("/v1/local/sign_in_links", _needs_key(pages.new_link), methods=["POST"]),
             *(HttpRoute(route.path, _needs_key(_endpoint(route.handler)), methods=[route.method]) for route in ROUTES),
             HttpRoute("/graphql/", _needs_key(_endpoint(graphql.answer)), methods=["POST"]),
             HttpRoute("/graphql", _needs_key(_endpoint(graphql.answer)), methods=["POST"]),
@@ -100,6 +101,7 @@ def create_app(
             HttpRoute("/model-{rest:path}", _needs_key(predict.serve), methods=_METHODS),
             HttpRoute(presign.PREFIX + "{path:path}", _download),
             HttpRoute(f"/{s3.BUCKET}/{{key:path}}", s3.serve, methods=_METHODS),
+            *pages.routes(),
         ],
         exception_handlers={
             Problem: _problem,
@@ -110,6 +112,8 @@ def create_app(
             500: _broken,
         },
     )
+    app.state.pages = pages.Pages(platform)
+    return app
 
 
 def advance(platform: Platform) -> None:
@@ -161,10 +165,6 @@ def _needs_key(endpoint: Endpoint) -> Endpoint:
         return await endpoint(request)
 
     return guarded
-
-
-async def _home(_: Request) -> Response:
-    return PlainTextResponse("This is the local platform of truss-train. Its management API is below /v1.\n")
 
 
 async def _health(_: Request) -> Response:

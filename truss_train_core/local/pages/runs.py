@@ -1,0 +1,235 @@
+"""The attempts of one run, and their curves drawn as one.
+
+Attempts of a run carry its key in their names (`jobs.names`). A job without a key that was started from a checkpoint
+goes on where another job left off: it and those before it count as a run, too.
+
+What was measured comes from training states, which tell of everything up to their checkpoint. An attempt that goes on
+from step 900 continues the curve there; what the one before it measured after step 900 is set aside.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, undefer
+
+from truss_train_core.checkpoints import step_of
+from truss_train_core.checkpoints import trainer_state as states
+from truss_train_core.checkpoints.sources import metrics_files
+from truss_train_core.checkpoints.trainer_state import TrainerState, numbers
+from truss_train_core.jobs.names import attempt_of
+from truss_train_core.local.runner import StoredCheckpoint
+from truss_train_core.local.server.data_dir import DataDir
+from truss_train_core.local.server.database import Job
+from truss_train_core.local.server.references import stored_checkpoints
+
+_LONGEST_RUN = 100
+_MOST_POINTS = 1000
+_LARGEST_STATE = 32 * 1024**2
+_NOT_DRAWN = re.compile(r"_runtime$|_per_second$|^total_flos$|^(train_)?steps?$|^epoch$")
+"""How fast it went, and where: not how well."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One job of a run.
+
+    Attributes:
+        number: from 1.
+        start: the step of the checkpoint that it went on from; None where it began anew.
+        records: what it measured, each with a "step".
+    """
+
+    job_id: str
+    number: int
+    start: int | None
+    records: Sequence[Mapping[str, float]]
+
+
+@dataclass
+class Curve:
+    """One metric over the steps of a run: what counts, and what was measured after the step that was gone back to."""
+
+    counted: dict[float, float] = field(default_factory=dict)
+    set_aside: dict[float, float] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------- which jobs are a run
+
+
+def jobs_of_run(session: Session, job: Job) -> list[Job]:
+    """The jobs of the run that `job` is part of, the first attempt first; `job` alone where it is no part of any."""
+    named = attempt_of(job.name)
+    return _attempts_of(session, job, named[0]) if named else _ancestors_of(session, job)
+
+
+def _attempts_of(session: Session, job: Job, key: str) -> list[Job]:
+    """By their numbers; where two have the same, this job, or else the older one, is the attempt."""
+    of_project = select(Job).where(Job.project_id == job.project_id, ~Job.deleted, Job.name.contains(f"-{key}-"))
+    attempts: dict[int, Job] = {}
+    for other in session.scalars(of_project.order_by(Job.seq).options(undefer(Job.loaded))):
+        found = attempt_of(other.name)
+        if found and found[0] == key and (found[1] not in attempts or other.id == job.id):
+            attempts[found[1]] = other
+    return [attempts[number] for number in sorted(attempts)]
+
+
+def _ancestors_of(session: Session, job: Job) -> list[Job]:
+    line = [job]
+    while len(line) < _LONGEST_RUN and line[0].loaded:
+        former = session.scalar(select(Job).where(Job.id == line[0].loaded[0]["job_id"], ~Job.deleted))
+        if former is None or former.seq >= line[0].seq:
+            break
+        line.insert(0, former)
+    return line
+
+
+# ---------------------------------------------------------------- what they measured
+
+
+def attempts(data: DataDir, jobs: Sequence[Job]) -> list[Attempt]:
+    """What each job of a run measured."""
+    return [
+        Attempt(job.id, number, _start_of(data, job), records_of(data, job)) for number, job in enumerate(jobs, 1)
+    ]  # fmt: skip
+
+
+def records_of(data: DataDir, job: Job) -> list[Mapping[str, float]]:
+    """All that a job's checkpoints tell of its training, in the order of steps."""
+    stored = stored_checkpoints(data, job.project_id, job.id)
+    store = data.checkpoints(job.project_id, job.id)
+    newest = _newest_state(store, stored)
+    if newest:
+        return [numbers(record) for record in newest.log_history if isinstance(record.get("step"), (int, float))]
+    measured = {step: _in_files(store, each) for each in stored if (step := step_of(each.name)) is not None}
+    return [{**measured[step], "step": step} for step in sorted(measured) if measured[step]]
+
+
+def metrics_of(store: Path, stored: Sequence[StoredCheckpoint]) -> dict[str, dict[str, float]]:
+    """What was measured of each checkpoint, by its name. The newest training state tells of all before it."""
+    newest = _newest_state(store, stored)
+    measured = {}
+    for checkpoint in stored:
+        step = step_of(checkpoint.name)
+        state = newest if step is not None else read_state(store, checkpoint)
+        known = state.at(state.global_step if step is None else step) if state else {}
+        measured[checkpoint.name] = known or _in_files(store, checkpoint)
+    return measured
+
+
+def _newest_state(store: Path, stored: Sequence[StoredCheckpoint]) -> TrainerState | None:
+    newest_first = sorted(stored, key=lambda each: (step_of(each.name) or -1, each.created_at), reverse=True)
+    return next(filter(None, (read_state(store, checkpoint) for checkpoint in newest_first)), None)
+
+
+def _in_files(store: Path, checkpoint: StoredCheckpoint) -> dict[str, float]:
+    contents = (_content(store, checkpoint, name) for name in metrics_files.FILES)
+    step = step_of(checkpoint.name)
+    return next((metrics_files.parse(content, step) for content in contents if content is not None), {})
+
+
+def read_state(store: Path, checkpoint: StoredCheckpoint) -> TrainerState | None:
+    """A stored checkpoint's training state; None where it has none that can be read."""
+    path = store / "rank-0" / checkpoint.name / states.FILE
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return _parsed_state(path, status.st_mtime_ns, status.st_size) if status.st_size <= _LARGEST_STATE else None
+
+
+@lru_cache(maxsize=64)
+def _parsed_state(path: Path, _modified_ns: int, _size: int) -> TrainerState | None:
+    return states.parse(path.read_bytes())
+
+
+def _content(store: Path, checkpoint: StoredCheckpoint, name: str) -> bytes | None:
+    path = store / "rank-0" / checkpoint.name / name
+    try:
+        return path.read_bytes() if path.stat().st_size <= _LARGEST_STATE else None
+    except OSError:
+        return None
+
+
+def _start_of(data: DataDir, job: Job) -> int | None:
+    if not job.loaded:
+        return None
+    loaded = job.loaded[0]
+    step = step_of(loaded["checkpoint_name"])
+    if step is not None:
+        return step
+    for checkpoint in stored_checkpoints(data, loaded["project_id"], loaded["job_id"]):
+        if checkpoint.name == loaded["checkpoint_name"]:
+            state = read_state(data.checkpoints(loaded["project_id"], loaded["job_id"]), checkpoint)
+            return state.global_step if state else None
+    return None
+
+
+# ---------------------------------------------------------------- curves
+
+
+def joined(run: Iterable[Attempt]) -> dict[str, Curve]:
+    """The curve of each metric over all attempts."""
+    curves: defaultdict[str, Curve] = defaultdict(Curve)
+    for attempt in run:
+        start = -math.inf if attempt.start is None else attempt.start
+        if attempt.number > 1:
+            for curve in curves.values():
+                gone = {step: value for step, value in curve.counted.items() if step > start}
+                curve.set_aside.update(gone)
+                curve.counted = {step: value for step, value in curve.counted.items() if step not in gone}
+        for record in attempt.records:
+            for name, value in record.items():
+                if not _NOT_DRAWN.search(name) and math.isfinite(value):
+                    known = curves[name].counted
+                    if record["step"] > start or record["step"] not in known:
+                        known[record["step"]] = value
+    return dict(curves)
+
+
+def charts(run: Sequence[Attempt]) -> dict[str, Any]:
+    """What the page draws: a chart for each metric, its training and evaluation together; and where it was resumed."""
+    grouped: defaultdict[str, dict[str, Curve]] = defaultdict(dict)
+    for name, curve in joined(run).items():
+        grouped[re.sub(r"^(eval|train|validation|val|test)_", "", name)][name] = curve
+    return {
+        "charts": [_chart(title, grouped[title]) for title in sorted(grouped, key=_importance)],
+        "resumes": [
+            {"step": attempt.start or 0, "attempt": attempt.number} for attempt in run if attempt.number > 1
+        ],
+    }  # fmt: skip
+
+
+def _chart(title: str, curves: Mapping[str, Curve]) -> dict[str, Any]:
+    by_name = sorted(curves.items(), key=lambda item: (item[0].startswith("eval_"), item[0]))
+    lines: list[dict[str, Any]] = [{"label": name, "points": curve.counted} for name, curve in by_name]
+    lines += [
+        {"label": name, "points": curve.set_aside, "aside": True} for name, curve in by_name if curve.set_aside
+    ]  # fmt: skip
+    lines = [{**line, "points": _thinned(line["points"])} for line in lines]
+    steps = sorted({step for line in lines for step in line["points"]})
+    return {
+        "title": title,
+        "x": steps,
+        "lines": [{**line, "points": [line["points"].get(step) for step in steps]} for line in lines],
+    }
+
+
+def _thinned(points: Mapping[float, float]) -> dict[float, float]:
+    """Evenly chosen ones where there are more than can be told apart, the last one always."""
+    steps = sorted(points)
+    every = -(-len(steps) // _MOST_POINTS) or 1
+    return {step: points[step] for step in steps[(len(steps) - 1) % every :: every]}
+
+
+def _importance(title: str) -> tuple[int, str]:
+    first = ("loss", "accuracy", "reward")
+    return next((place for place, word in enumerate(first) if word in title), len(first)), title
