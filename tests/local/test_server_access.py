@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import httpx
 import pytest
 from served_platform import Served
 
 from truss_train_core.definitions import Accelerator
+from truss_train_core.local.server.app import LARGEST_BODY
 
 
 @pytest.mark.parametrize("scheme", ["Api-Key", "Bearer", "bearer"])
@@ -45,6 +49,23 @@ def test_a_body_that_is_no_json_object_is_refused(platform: Served, content: byt
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "VALIDATION_ERROR"
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_held(platform: Served) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(1000):
+            yield bytes(1024**2)
+
+    def send() -> httpx.Response | None:
+        try:
+            return platform.http.post("/v1/secrets", content=endless())
+        except httpx.WriteError:  # the server hung up on what nobody reads
+            return None
+
+    answer = send()
+    assert answer is None or answer.status_code == 413
+    assert platform.call("POST", "/v1/secrets", {"name": "n", "value": "x" * LARGEST_BODY}, expect=413)["message"]
+    assert platform.call("GET", "/v1/secrets") == {"secrets": []}
 
 
 def test_secrets_are_kept_and_listed_but_never_told(platform: Served) -> None:

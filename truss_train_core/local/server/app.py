@@ -58,6 +58,8 @@ ROUTES = (
 """The endpoints of the management API that are served; any other is answered with 501."""
 TICK = 0.2
 """Seconds between two looks at what runs and what could."""
+LARGEST_BODY = 16 * 1024**2
+"""Bytes of a call's body; archives are uploaded apart."""
 Endpoint = Callable[[Request], Awaitable[Response]]
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -141,11 +143,25 @@ def _endpoint(handler: Handler) -> Endpoint:
             base_url=str(request.base_url).rstrip("/"),
             path=request.path_params,
             query=request.query_params,
-            content=await request.body(),
+            content=await _body(request),
         )
         return await run_in_threadpool(_answer, handler, call)
 
     return endpoint
+
+
+async def _body(request: Request) -> bytes:
+    """The body of a call.
+
+    Raises:
+        Problem: 413: it has more than `LARGEST_BODY` bytes.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LARGEST_BODY:
+            raise Problem(413, f"The request is larger than {LARGEST_BODY:,} bytes, the most that is taken.")
+    return bytes(body)
 
 
 def _answer(handler: Handler, call: Call) -> Response:
