@@ -1,14 +1,14 @@
 """Airflow provider for Baseten training jobs: it waits without a worker, and never submits twice.
 
     hooks.py        BasetenHook: a client from a connection
-    operators.py    submit, train, choose, deploy, stop
+    operators/      submit, train, choose, deploy, stop
     decorators.py   @task.training_job
     sensors.py      wait for somebody else's job, checkpoint or deployment
     triggers.py     the waits of all of these, without a worker
     assets.py       new checkpoints and dataset versions as asset events
     log_place.py    how far a job's log has been shown, for the next triggerer
     links.py        the way from a task to Baseten's pages
-    run_state.py    the record of a run in Airflow's task state, and what a retry or a clear makes of it
+    task_run.py     the record of a run in Airflow's task state, and what a retry or a clear makes of it
     airflow_side.py what this package asks of Airflow: a task's state, its tries, its log
     provider.py     what Airflow is told of all this
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
-from airflow_provider_truss_train.operators import TrainingJobOperator, with_variables
+from airflow_provider_truss_train.operators.submit import with_variables
+from airflow_provider_truss_train.operators.train import TrainingJobOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

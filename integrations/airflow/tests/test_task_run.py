@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dag_runs import QUICK, jobs_named, numbers, status_at_the_end
 
-from airflow_provider_truss_train.operators import with_variables
+from airflow_provider_truss_train.operators.submit import with_variables
 from airflow_provider_truss_train.task_run import OnClear, TaskRun
 from truss_train_core import Client, RunPlan, RunRecord, jobs, load_training_project
 

@@ -1,0 +1,125 @@
+"""Submit a training job, exactly once, and leave it to itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import XComArg
+
+from airflow_provider_truss_train.links import TrainingJobLink
+from airflow_provider_truss_train.operators.base import BasetenOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_truss_train.task_run import OnClear, TaskRun
+    from truss_train_core import Client, RunPlan, RunRecord
+    from truss_train_core.definitions import TrainingProject
+
+
+class SubmitTrainingJobOperator(BasetenOperator):
+    """Submits a training job, exactly once however often the task is tried, and does not wait for it.
+
+    Returns the run's record. A retry after a failure in between returns the job that there is.
+
+    Args:
+        config: path of a config.py, absolute or relative to the DAG file (templated); or a `TrainingProject`; or a
+            function of the task's context that makes one.
+        source_dir: the working directory (templated); by default that of the config file, or of the DAG file.
+        environment_variables: added to those of the definition, over them (templated). They are shown in Airflow, so
+            secrets do not belong here but in a `SecretReference` of the definition.
+        baseten_conn_id: id of the connection.
+        retrain_when_cleared: whether a clear after the run has finished trains again; a bool, or a template of "true"
+            or "false", such as "{{ dag_run.conf.get('retrain', false) }}". Otherwise the finished run is returned.
+        on_clear: what becomes of a job that runs although its task is cleared: "reattach" takes it up again, "cancel"
+            stops it and begins anew.
+    """
+
+    template_fields: Sequence[str] = (
+        "config", "source_dir", "environment_variables", "retrain_when_cleared", "baseten_conn_id",
+    )  # fmt: skip
+    operator_extra_links = (TrainingJobLink(),)
+    ui_color = "#d7f0d0"
+
+    def __init__(
+        self,
+        *,
+        config: str | os.PathLike[str] | XComArg | TrainingProject | Callable[[Context], TrainingProject],
+        source_dir: str | os.PathLike[str] | None = None,
+        environment_variables: Mapping[str, str] | None = None,
+        retrain_when_cleared: bool | str = False,
+        on_clear: OnClear = "reattach",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if on_clear not in ("reattach", "cancel"):
+            raise ValueError(f"on_clear is 'reattach' or 'cancel', not {on_clear!r}")
+        is_path = isinstance(config, (str, os.PathLike, XComArg))
+        # A definition is not rendered: what Airflow renders it shows, and this one may hold environment variables.
+        self.config: Any = os.fspath(config) if isinstance(config, os.PathLike) else config if is_path else None
+        self.project: Any = None if is_path else config
+        self.source_dir = os.fspath(source_dir) if isinstance(source_dir, os.PathLike) else source_dir
+        self.environment_variables = environment_variables
+        self.retrain_when_cleared = retrain_when_cleared
+        self.on_clear = on_clear
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        with self.hook.client() as client:
+            run = self._take_up(client, context)
+            while run.record.phase in ("starting", "submitting"):
+                self._step(run)
+            self._show(run.record)
+            return run.record.model_dump(mode="json")
+
+    def _take_up(self, client: Client, context: Context) -> TaskRun:
+        run = self._run(client, context)
+        run.take_up(on_clear=self.on_clear, retrain=str(self.retrain_when_cleared).lower() == "true")
+        return run
+
+    def _run(self, client: Client, context: Context) -> TaskRun:
+        from airflow_provider_truss_train.task_run import TaskRun
+
+        return TaskRun(client, self._plan(context), context, retries=self.retries or 0, log=self.log)
+
+    def _step(self, run: TaskRun) -> None:
+        run.step()
+        self._show(run.record)
+
+    def _show(self, record: RunRecord) -> None:
+        if record.project_id and record.attempt.job_id:
+            page = self.hook.remote.job_page(record.project_id, record.attempt.job_id)
+            self.pages[TrainingJobLink.name] = page
+
+    def _plan(self, context: Context) -> RunPlan:
+        from truss_train_core import RunPlan
+
+        project, directory = self._definition(context)
+        project = with_variables(project, self.environment_variables or {})
+        project = project.model_copy(update={"team_name": project.team_name or self.hook.remote.team})
+        return RunPlan(project=project, source_dir=directory, follow_logs=False, **self._budgets())
+
+    def _definition(self, context: Context) -> tuple[TrainingProject, Path]:
+        from truss_train_core import load_training_project
+
+        if self.project is None:
+            path = self._file(self.config)
+            project, directory = load_training_project(path), path.parent
+        else:
+            project = self.project(context) if callable(self.project) else self.project
+            directory = self._file("")
+        return project, self._file(self.source_dir) if self.source_dir else directory
+
+    def _budgets(self) -> dict[str, int]:
+        return {}
+
+
+def with_variables(project: TrainingProject, variables: Mapping[str, str]) -> TrainingProject:
+    """A definition with more environment variables, which take precedence over its own."""
+    runtime = project.job.runtime
+    runtime = runtime.model_copy(
+        update={"environment_variables": {**(runtime.environment_variables or {}), **variables}}
+    )
+    return project.model_copy(update={"job": project.job.model_copy(update={"runtime": runtime})})

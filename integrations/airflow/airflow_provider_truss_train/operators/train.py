@@ -1,0 +1,168 @@
+"""Train: submit, wait, resume where the job breaks off."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_truss_train.airflow_side import ENDED, is_last_try, task_state, teller
+from airflow_provider_truss_train.operators.submit import SubmitTrainingJobOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_truss_train.attending import Attendance
+    from airflow_provider_truss_train.task_run import TaskRun
+    from truss_train_core import Client, RunRecord
+
+ON_KILL_SECONDS = 4.0
+"""How long a killed task may take to stop its job. Airflow ends its process after five."""
+
+
+class TrainingJobOperator(SubmitTrainingJobOperator):
+    """Trains: submits a job exactly once, waits for it, and where it breaks off resumes from the last checkpoint.
+
+    While it waits it needs no worker, and the job's log appears in the task's log. Returns the run's record, which
+    `ChooseCheckpointOperator` takes.
+
+    The job is stopped when the task is marked failed or successful, when its DAG run times out, and when
+    `training_timeout` has passed; not when a worker or a triggerer is restarted or dies: the next takes it up.
+
+    Args:
+        config, source_dir, environment_variables, baseten_conn_id, retrain_when_cleared, on_clear: as for
+            `SubmitTrainingJobOperator`.
+        max_failures: how many failed attempts are followed by another within one try of the task.
+        max_preemptions: the same for attempts that lost their machines.
+        training_timeout: seconds from a job's creation after which it is stopped and the task fails; None for never.
+        outage: seconds for which an API that does not answer is put up with.
+        follow_logs: whether to show the job's log. With hundreds of tasks at once, each costs a call per look.
+        deferrable: whether to wait in the triggerer rather than on a worker.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_failures: int = 2,
+        max_preemptions: int = 10,
+        training_timeout: float | None = None,
+        outage: float = 1800.0,
+        follow_logs: bool = True,
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.max_failures = max_failures
+        self.max_preemptions = max_preemptions
+        self.training_timeout = training_timeout
+        self.outage = outage
+        self.follow_logs = follow_logs
+        self.deferrable = deferrable
+        self._in_hand: tuple[Any, TaskRun] | None = None
+        self._killed = False
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        with self.hook.client() as client:
+            return self._train(self._take_up(client, context), client, context)
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Go on after the triggerer has waited for a job."""
+        from airflow_provider_truss_train.triggers import error_of
+
+        if error := error_of(event):
+            raise error
+        with self.hook.client() as client:
+            run = self._run(client, context)
+            run.go_on()
+            if run.record.phase == "training":
+                self._step(run)
+            return self._train(run, client, context)
+
+    def on_kill(self) -> None:
+        """Stop the job if nobody waits for it any more.
+
+        Airflow calls this when a person marks or clears the task, but also when the worker is shut down. It runs within
+        a signal handler, between any two instructions of the task, so the work is done by another thread. A job that is
+        just being submitted is stopped as soon as it is known.
+        """
+        self._killed = True
+        thread = threading.Thread(target=self._stop_if_unwanted)
+        thread.start()
+        thread.join(ON_KILL_SECONDS)
+
+    def _train(self, run: TaskRun, client: Client, context: Context) -> dict[str, Any]:
+        from airflow.sdk.exceptions import AirflowFailException
+
+        from truss_train_core.errors import RunFailed
+
+        self._in_hand = (context["ti"], run)
+        while not run.record.is_final:
+            if run.record.phase == "training":
+                self._wait(run, client)
+            self._step(run)
+        if run.record.phase == "failed":
+            failure = f"Run {run.record.key} of project {run.record.project_name!r} failed: {run.record.failure}"
+            if run.record.attempt.cause == "stopped":  # somebody wanted it to end
+                raise AirflowFailException(failure)
+            raise RunFailed(failure, hint="Nothing of it runs any more; a retry goes on from its newest checkpoint.")
+        return run.record.model_dump(mode="json")
+
+    def _wait(self, run: TaskRun, client: Client) -> None:
+        """Wait for the job of the current attempt; deferred, this does not return."""
+        from airflow_provider_truss_train.attending import attend
+
+        if self._killed:
+            self._stop_if_unwanted()
+        self._show(run.record)
+        attendance = self._attendance(run.record)
+        if self.deferrable:
+            self._defer(run.record, attendance)
+        client.run(attend(attendance), on_event=teller(self.log))
+
+    def _attendance(self, record: RunRecord) -> Attendance:
+        from airflow_provider_truss_train.attending import Attendance
+
+        return Attendance(
+            project_id=record.project_id or "",
+            job_id=record.attempt.job_id or "",
+            timeout=self.training_timeout,
+            outage=self.outage,
+            follow_logs=self.follow_logs,
+        )
+
+    def _defer(self, record: RunRecord, attendance: Attendance) -> None:
+        from airflow_provider_truss_train.triggers import TrainingRunTrigger
+
+        ended = record.attempt.model_copy(update={"status": "TRAINING_JOB_COMPLETED", "cause": "completed"})
+        completed = record.with_attempt(ended, phase="done").model_dump(mode="json")
+        self.defer(
+            trigger=TrainingRunTrigger(
+                baseten_conn_id=self.baseten_conn_id,
+                attendance=attendance.as_dict(),
+                ends_task=self.do_xcom_push and not self.outlets,
+                stop_on_clear=self.on_clear == "cancel",
+                completed=completed,
+            ),
+            method_name="execute_complete",
+        )
+
+    def _stop_if_unwanted(self) -> None:
+        from airflow_provider_truss_train.attending import stop
+
+        if self._in_hand is None:
+            return
+        ti, run = self._in_hand
+        project_id, job_id = run.record.project_id, run.record.attempt.job_id
+        if not project_id or not job_id:
+            return
+        state = task_state(ti)
+        cleared = state not in (*ENDED, "running")
+        unwanted = state in ENDED or (cleared and self.on_clear == "cancel")
+        if unwanted or (state == "running" and is_last_try(ti)):
+            self.log.info("The task is %s: its job is stopped.", state or "to run again")
+            with self.hook.client() as client:  # the task's own may be in the middle of something
+                client.run(stop(project_id, job_id), on_event=teller(self.log))
+        else:
+            self.log.info("The task is %s: its job goes on, and the next try takes it up.", state or "to run again")
+
+    def _budgets(self) -> dict[str, int]:
+        return {"max_failures": self.max_failures, "max_preemptions": self.max_preemptions}
