@@ -17,7 +17,7 @@ from dag_runs import QUICK, status_at_the_end
 import truss_train_core
 from airflow_provider_truss_train import hooks, triggers
 from airflow_provider_truss_train.attending import Attendance
-from airflow_provider_truss_train.operators import with_variables
+from airflow_provider_truss_train.operators.submit import with_variables
 from airflow_provider_truss_train.triggers import TrainingRunTrigger, error_of
 from truss_train_core import Client, errors, jobs, load_training_project, push
 
@@ -109,6 +109,21 @@ def test_a_kill_stops_the_job_only_where_nobody_waits_for_it(
     else:
         assert not client.run(jobs.find(job.id)).is_terminal
         client.run(jobs.stop(job))
+
+
+def test_a_kill_that_is_called_off_stops_the_job_all_the_same(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triggers, "task_state", lambda ti: "failed")
+    job = submitted(client, **SLOW)
+
+    async def called_off() -> str:
+        kill = asyncio.create_task(trigger_for(job).on_kill())
+        await asyncio.sleep(0)
+        kill.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await kill
+        return await asyncio.to_thread(status_at_the_end, client, job)
+
+    assert asyncio.run(called_off()) == "STOPPED"
 
 
 def test_an_outage_does_not_end_a_wait(client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
