@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -43,37 +44,41 @@ def _page_of_deployment(answer: Mapping[str, str]) -> str:
     return f"/models/{answer['model_id']}/logs/{answer['id']}"
 
 
+class _Deploy(BaseModel):
+    """The form of a checkpoint's row. Without a command, what is installed serves it."""
+
+    checkpoint: str
+    model_name: str
+    start_command: str = ""
+    predict_endpoint: str = Field(default="/predict", pattern="^/")
+
+
 def deploy(call: Call) -> Answer:
-    """Serve a checkpoint: of the job that the path names, under a model's name, by a command or what is installed.
+    """Serve a checkpoint of the job that the path names.
 
     Raises:
         Problem: 400.
     """
-    form = call.json()
+    form = call.body(_Deploy)
+    command = form.start_command.strip()
+    server = LocalServer(start_command=command, predict_endpoint=form.predict_endpoint) if command else None
     with call.platform.lifecycle, call.platform.database.writing() as session:
         job = find_job(session, call.path["project_id"], call.path["job_id"])
+        checkpoint = {"training_job_id": job.id, "checkpoint_name": form.checkpoint}
+        source = {
+            "weight_source_type": "B10_CHECKPOINTING",
+            "b10_training_checkpoint_weights_source": {"checkpoint": checkpoint},
+        }
         request = TemplateRequest.model_validate(
             {
-                "metadata": {"oracle_name": str(form.get("model_name", "")).strip()},
-                "weights_sources": [_source(job.id, str(form.get("checkpoint", "")))],
+                "metadata": {"oracle_name": form.model_name.strip()},
+                "weights_sources": [source],
                 "instance_type_id": job.instance_type,
             }
         )
-        version = create_from_template(call.platform, session, request, _server(form)).model_version
+        version = create_from_template(call.platform, session, request, server).model_version
         assert version is not None
         return {"id": version.id, "model_id": version.model_id}
-
-
-def _source(job_id: str, checkpoint: str) -> Mapping[str, Any]:
-    wanted = {"checkpoint": {"training_job_id": job_id, "checkpoint_name": checkpoint}}
-    return {"weight_source_type": "B10_CHECKPOINTING", "b10_training_checkpoint_weights_source": wanted}
-
-
-def _server(form: Mapping[str, Any]) -> LocalServer | None:
-    command = str(form.get("start_command", "")).strip()
-    if not command:
-        return None
-    return LocalServer(start_command=command, predict_endpoint=str(form.get("predict_endpoint") or "/predict"))
 
 
 async def ask(request: Request) -> Response:

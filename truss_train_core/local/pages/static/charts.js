@@ -130,9 +130,10 @@ function markResume(plot, { step, attempt }, stroke) {
   ctx.lineTo(x, bbox.top + bbox.height);
   ctx.stroke();
   ctx.font = `${10 * devicePixelRatio}px system-ui, sans-serif`;
-  ctx.textAlign = "left";
+  const isLeft = x < bbox.left + bbox.width / 2;
+  ctx.textAlign = isLeft ? "left" : "right";
   ctx.textBaseline = "top";
-  ctx.fillText(`attempt ${attempt}`, x + 4 * devicePixelRatio, bbox.top + 2 * devicePixelRatio);
+  ctx.fillText(`attempt ${attempt}`, x + (isLeft ? 4 : -4) * devicePixelRatio, bbox.top + 2 * devicePixelRatio);
   ctx.restore();
 }
 
