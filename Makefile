@@ -54,6 +54,7 @@ format: $(READY) ## rewrite the code in the project's style
 bench: $(READY) ## measure what the documentation claims
 	$(BIN)/python benchmarks/push_memory.py
 	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/page_load.py
 
 # Locks hold versions and hashes but no index, so that they install behind any mirror. Releases younger than
 # LOCK_BEFORE are not considered: a month to be found out.
