@@ -63,13 +63,12 @@ def airflow(
     """
     port, password = free_port(), secrets.token_urlsafe(9)
     (home / "passwords.json").write_text(json.dumps({"admin": password}))
-    connection = {"conn_type": "baseten", "host": remote.api_url, "password": remote.key.get_secret_value()}
     environment = {
         **os.environ,
         **settings,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW_CONN_BASETEN_DEFAULT": json.dumps(connection),
+        "AIRFLOW_CONN_BASETEN_DEFAULT": connection(remote),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{port}/execution/",
@@ -87,6 +86,11 @@ def airflow(
         yield api
     finally:
         end(process)
+
+
+def connection(remote: Remote) -> str:
+    """An Airflow connection that leads to a remote, as an environment variable holds it."""
+    return json.dumps({"conn_type": "baseten", "host": remote.api_url, "password": remote.key.get_secret_value()})
 
 
 def client(address: str, password: str, process: subprocess.Popen[bytes]) -> httpx.Client:

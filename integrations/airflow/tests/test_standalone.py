@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dag_runs import jobs_named, status_at_the_end
-from standalone import Run, Standalone, eventually
+from postgres import metadata_database
+from standalone import Run, Standalone, demo, eventually
 
+from airflow_provider_truss_train.hooks import SHARED_SECONDS
 from truss_train_core import Client, jobs
-from truss_train_core.testing import LocalPlatform
+from truss_train_core.api import endpoints  # what the platform has is asked of the platform
+from truss_train_core.testing import FaultProxy, LocalPlatform
 
 pytestmark = pytest.mark.slow
 LONG = 60.0
+ALL_JOBS = "POST /v1/training_jobs/search"
+ONE_JOB = r"^GET /v1/training_projects/[^/]+/jobs/[^/]+$"
 
 
 def starts(run: Run, map_index: int) -> int:
@@ -22,9 +29,24 @@ def starts(run: Run, map_index: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory, platform: LocalPlatform) -> Iterator[Standalone]:
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
+    """A platform of which every job waits in the queue, behind a proxy that knows the calls."""
+    home = tmp_path_factory.mktemp("queue")
+    with LocalPlatform.started(home, capacity={"CPU": 0}) as platform, FaultProxy.started(platform.remote) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def airflow(
+    tmp_path_factory: pytest.TempPathFactory, platform: LocalPlatform, queue: FaultProxy
+) -> Iterator[Standalone]:
     home = tmp_path_factory.mktemp("standalone")
-    with Standalone.started(home, platform.remote, Path(__file__).parent / "standalone_dags") as running:
+    dags = Path(__file__).parent / "standalone_dags"
+    settings = {"AIRFLOW_CONN_QUEUE": demo.connection(queue.remote)}
+    with (
+        metadata_database() as database,
+        Standalone.started(home, platform.remote, dags, **settings, **database) as running,
+    ):
         yield running
 
 
@@ -39,7 +61,7 @@ def test_the_task_ends_without_a_worker_and_its_log_is_the_jobs(airflow: Standal
     assert run.returned()["attempts"][0]["job_id"] == job.id
     log = run.log()
     assert sum(line.startswith("step 5/5") for line in log) == 1
-    links = run._get("/taskInstances/train/links")["extra_links"]
+    links = run.get("/taskInstances/train/links")["extra_links"]
     assert links["Training job"] == client.remote.job_page(job.training_project_id, job.id)
 
 
@@ -126,6 +148,23 @@ def test_twenty_tasks_survive_the_death_of_their_triggerer(airflow: Standalone, 
     # Showing a line and noting that are two acts: killed in between, it is shown again. Most logs just go on.
     assert set(shown) <= {1, 2}
     assert shown.count(1) > 10
+
+
+def test_tasks_that_wait_cost_one_call_per_interval_and_leave_no_job_when_they_are_marked(
+    airflow: Standalone, queue: FaultProxy
+) -> None:
+    run = airflow.start("queued")
+    eventually("all deferred", lambda: [task["state"] for task in run.tasks()] == ["deferred"] * 20)
+    eventually("all looked at", lambda: sum(re.search(ONE_JOB, call) is not None for call in queue.calls) >= 20)
+    eventually("no other call", lambda: set(queue.calls[-3:]) == {ALL_JOBS})
+    began, before = time.monotonic(), len(queue.calls)
+    eventually("more looks", lambda: len(queue.calls) >= before + 5)
+    looks = queue.calls[before:]
+    assert set(looks) == {ALL_JOBS}
+    assert len(looks) <= (time.monotonic() - began) / SHARED_SECONDS + 2
+    run.mark_run("failed")
+    with Client(queue.remote) as client:
+        eventually("the end of all jobs", lambda: not client.send(endpoints.active_jobs()).training_jobs)
 
 
 def test_new_data_sets_off_one_training_on_that_version(airflow: Standalone, client: Client) -> None:

@@ -23,3 +23,9 @@ with DAG("limited", schedule=None, params={"seconds": 1.0}, dagrun_timeout=timed
 
 with DAG("many", schedule=None, params={"seconds": 1.0}, max_active_tasks=6):
     TrainingJobOperator.partial(task_id="train", **COMMON).expand(environment_variables=[PACE] * 20)
+
+with DAG("queued", schedule=None):
+    numbers = [{"NUMBER": str(number)} for number in range(20)]
+    TrainingJobOperator.partial(task_id="train", baseten_conn_id="queue", **COMMON).expand(
+        environment_variables=numbers
+    )

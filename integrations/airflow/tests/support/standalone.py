@@ -55,13 +55,14 @@ class Standalone:
 
     @classmethod
     @contextmanager
-    def started(cls, home: Path, remote: Remote, dags: Path) -> Iterator[Standalone]:
+    def started(cls, home: Path, remote: Remote, dags: Path, **more: str) -> Iterator[Standalone]:
+        """Start one; `more` are more of its settings, as environment variables."""
         settings = {
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-            "AIRFLOW__CORE__PARALLELISM": "6",  # the API server of a standalone with SQLite answers few at a time
+            **more,
         }
         with demo.airflow(home, remote, dags=dags, **settings) as api:
             running = cls(api, home, [])
@@ -80,7 +81,7 @@ class Standalone:
 
     def restart(self, part: str) -> None:
         """SIGKILL a part of Airflow, and start it again as it was."""
-        family = [each for each in self._processes() if each.cmdline()[-1:] == [part]]
+        family = [each for each in self.processes() if each.cmdline()[-1:] == [part]]
         environment, command = family[0].environ(), [sys.executable, "-m", "airflow", part]
         for process in family:
             process.kill()
@@ -102,7 +103,7 @@ class Standalone:
     def _unpause(self, dag_id: str) -> bool:
         return self.api.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False}).status_code == 200
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         """Those whose home is this one."""
         own = []
         for process in psutil.process_iter():
@@ -124,7 +125,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        state: str = self._get("")["state"]
+        state: str = self.get("")["state"]
         return state
 
     def task(self, map_index: int = -1) -> dict[str, Any]:
@@ -132,7 +133,7 @@ class Run:
         return next(each for each in self.tasks() if each["map_index"] == map_index)
 
     def tasks(self) -> list[dict[str, Any]]:
-        listed: list[dict[str, Any]] = self._get("/taskInstances?limit=100")["task_instances"]
+        listed: list[dict[str, Any]] = self.get("/taskInstances?limit=100")["task_instances"]
         return listed
 
     def waits(self, state: str) -> None:
@@ -152,6 +153,10 @@ class Run:
         path = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/train"
         self.api.patch(path, json={"new_state": state}).raise_for_status()
 
+    def mark_run(self, state: str) -> None:
+        """What a person does who marks the whole run."""
+        self.api.patch(f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}", json={"state": state}).raise_for_status()
+
     def clear(self) -> None:
         """What a person does who clears the task."""
         body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": ["train"], "only_failed": False}
@@ -166,11 +171,11 @@ class Run:
 
     def returned(self, map_index: int = -1) -> Any:
         query = f"?map_index={map_index}"
-        return self._get(f"/taskInstances/train/xcomEntries/return_value{query}")["value"]
+        return self.get(f"/taskInstances/train/xcomEntries/return_value{query}")["value"]
 
     def log(self, attempt: int = 1, map_index: int = -1) -> list[str]:
         """The events of the task's log."""
-        content = self._get(f"/taskInstances/train/logs/{attempt}?map_index={map_index}")["content"]
+        content = self.get(f"/taskInstances/train/logs/{attempt}?map_index={map_index}")["content"]
         return [line["event"] for line in content]
 
     def rendered(self, field: str) -> Any:
@@ -185,6 +190,7 @@ class Run:
     def _shows_the_job(self) -> bool:
         return any(line.startswith("starting after step") for line in self.log())
 
-    def _get(self, path: str) -> Any:
+    def get(self, path: str) -> Any:
+        """What the REST API answers below this run."""
         address = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}{path}"
         return self.api.get(address, headers={"Accept": "application/json"}).raise_for_status().json()
