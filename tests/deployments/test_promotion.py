@@ -23,7 +23,7 @@ from truss_train_core.definitions import (
 from truss_train_core.errors import DeploymentFailed
 from truss_train_core.events import DeploymentPromoted
 from truss_train_core.remotes import Remote
-from truss_train_core.testing import Fault, Faulty, ManualClock
+from truss_train_core.testing import Fault, Faulty, ManualClock, scripted
 from truss_train_core.waiting import Limits
 
 
@@ -48,7 +48,7 @@ class Scene:
 
         key = self.platform.platform.api_key
         remote = Remote(name="local", api_url=self.platform.url, web_url=self.platform.url, key=key)
-        with Client(remote, clock=Moving(), transport=Faulty(faults)) as client:
+        with Client(remote, clock=Moving(), transport=Faulty(scripted(*faults))) as client:
             return client.run(flow, on_event=self.heard.append)
 
     def deployed(self, name: str) -> Deployment:
@@ -144,8 +144,34 @@ def after_promotion(flow: Flow, do: Callable[[], None]) -> Flow:
 def test_a_promotion_whose_answer_is_lost_is_found(scene: Scene) -> None:
     first, second = scene.deployed("checkpoint-1"), scene.deployed("checkpoint-2")
     scene.run(deployments.promote(first))
-    promoted = scene.run(deployments.promote(second), Fault("POST", "/promote$", lost=True))
+    promoted = scene.run(deployments.promote(second), Fault("lost", "POST", "/promote$"))
     assert (promoted.deployment_id, promoted.former_id) == (second.id, first.id)
+
+
+def test_whoever_died_after_asking_for_a_promotion_asks_once_and_knows_what_to_put_back(scene: Scene) -> None:
+    first, second = scene.deployed("checkpoint-1"), scene.deployed("checkpoint-2")
+    scene.run(deployments.promote(first))
+    intended = scene.run(deployments.intend_promotion(second))
+    begun = scene.run(deployments.begin_promotion(intended))
+    assert begun == intended
+    assert scene.run(not_asked_again(deployments.begin_promotion(intended))) == begun
+    scene.serve(second.id, "failed")
+    scene.meanwhile = first_goes_to_rest_and_wakes_up(scene, first)
+    with pytest.raises(DeploymentFailed, match=f"failed in production.*{first.id}, answers again"):
+        scene.run(deployments.finish_promotion(begun, limits=Limits(timeout=300)))
+    assert scene.serving_now() == first.id
+
+
+def not_asked_again(flow: Flow) -> Flow:
+    """The flow, which has to ask for no promotion."""
+    answer = None
+    while True:
+        try:
+            request = flow.send(answer)
+        except StopIteration as end:
+            return end.value
+        assert not getattr(request, "path", "").endswith("/promote")
+        answer = yield request
 
 
 def test_rolling_back_wakes_the_former_deployment(scene: Scene) -> None:

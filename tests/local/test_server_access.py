@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import httpx
@@ -66,6 +67,16 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_held(platform: Served)
     assert answer is None or answer.status_code == 413
     assert platform.call("POST", "/v1/secrets", {"name": "n", "value": "x" * LARGEST_BODY}, expect=413)["message"]
     assert platform.call("GET", "/v1/secrets") == {"secrets": []}
+
+
+def test_a_call_that_breaks_off_does_nothing_and_is_no_failure_of_the_server(
+    platform: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", int(platform.url.rpartition(":")[2]))) as caller:
+        head = f"POST /v1/secrets HTTP/1.1\r\nHost: x\r\nAuthorization: Api-Key {platform.platform.api_key}\r\n"
+        caller.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+    assert platform.call("GET", "/v1/secrets") == {"secrets": []}
+    assert not caplog.records
 
 
 def test_secrets_are_kept_and_listed_but_never_told(platform: Served) -> None:

@@ -93,6 +93,16 @@ def test_a_file_whose_size_changes_meanwhile_is_named(tree, size):
         list(archive(package))
 
 
+def test_a_file_that_is_rewritten_while_it_is_read_is_named_though_its_size_stays(tree):
+    root = tree({"weights.bin": bytes(3 * CHUNK_SIZE)})
+    chunks = archive(prepare(root))
+    next(chunks)
+    with (root / "weights.bin").open("r+b") as file:
+        file.write(b"1")
+    with pytest.raises(PackageError, match=r"weights\.bin changed while it was being archived"):
+        list(chunks)
+
+
 def test_a_file_that_vanishes_meanwhile_is_named(tree):
     root = tree({"a": "", "run.sh": "x"})
     package = prepare(root)

@@ -24,7 +24,7 @@ from truss_train_core.definitions import (
 )
 from truss_train_core.events import CheckpointSeen, LogLines, Resuming
 from truss_train_core.runs import Best, RecordChanged, RunPlan, RunRecord, new_record, run, run_key
-from truss_train_core.testing import Fault, Faulty, LocalPlatform
+from truss_train_core.testing import Fault, Faulty, LocalPlatform, scripted
 
 TRAIN = """
 import json, os, pathlib, time
@@ -89,11 +89,8 @@ def test_a_run_is_preempted_loses_answers_is_killed_and_ends_with_the_best_check
 ) -> None:
     events: list[Event] = []
     preempted: list[str] = []
-    faults = [
-        Fault("POST", "/jobs$", lost=True),
-        Fault("POST", "/training_jobs/search", times=2, status=503),
-        Fault("POST", "/graphql/$", lost=True, times=2),
-    ]
+    away, lost = Fault("answered", "POST", "/training_jobs/search", status=503), Fault("lost", "POST", "/graphql/$")
+    faults = scripted(Fault("lost", "POST", "/jobs$"), away, away, lost, lost)
     with LocalPlatform.started(tmp_path / "platform") as platform:
         with Client(platform.remote, transport=Faulty(faults)) as client:
 

@@ -44,12 +44,14 @@ class PackagedFile:
         source: where its content is read.
         size: bytes, when it was looked at.
         mode: 0o755 if anyone may execute it, otherwise 0o644.
+        modified_ns: when it was last written, in nanoseconds since the epoch, when it was looked at.
     """
 
     arcname: str
     source: Path
     size: int
     mode: int
+    modified_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,7 @@ def _take(path: Path, arcname: str, rules: IgnoreRules, around: tuple[tuple[int,
         if not os.access(path, os.R_OK):
             raise _unreadable(path)
         mode = 0o755 if status.st_mode & 0o111 else 0o644
-        found.files.append(PackagedFile(arcname, path, status.st_size, mode))
+        found.files.append(PackagedFile(arcname, path, status.st_size, mode, status.st_mtime_ns))
     else:
         found.left_out.append(LeftOut(arcname, Reason.SPECIAL_FILE, files=1, size=0))
 

@@ -7,6 +7,7 @@ the same bytes on every machine.
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Iterator
 
@@ -24,7 +25,7 @@ def archive(package: Package) -> Iterator[bytes]:
     """The archive, in chunks of `CHUNK_SIZE` bytes and a shorter last one.
 
     Raises:
-        PackageError: while iterating, if a file vanished or changed its size since it was looked at.
+        PackageError: while iterating, if a file vanished or was written to since it was looked at.
     """
     buffer = bytearray()
     for piece in _pieces(package):
@@ -60,7 +61,7 @@ def _member(file: PackagedFile) -> Iterator[bytes]:
             while left and (piece := content.read(min(left, CHUNK_SIZE))):
                 left -= len(piece)
                 yield piece
-            if left or content.read(1):
+            if left or content.read(1) or os.fstat(content.fileno()).st_mtime_ns != file.modified_ns:
                 raise PackageError(
                     f"{file.source} changed while it was being archived.", hint="Push again when nothing writes to it."
                 )

@@ -1,7 +1,22 @@
-"""What tests of a pipeline are made of: a clock that does not wait, faults on demand, and a real local platform."""
+"""What tests of a pipeline are made of: clocks, faults, a proxy that injects them, and a real local platform."""
 
-from truss_train_core.testing.clock import ManualClock
-from truss_train_core.testing.faults import Fault, Faulty
+from truss_train_core.testing.clock import FastClock, ManualClock
+from truss_train_core.testing.doubles import doubles
+from truss_train_core.testing.faults import USUAL, Decide, Fault, Faulty, never, scripted, seeded
 from truss_train_core.testing.platform import LocalPlatform
+from truss_train_core.testing.proxy import FaultProxy
 
-__all__ = ["Fault", "Faulty", "LocalPlatform", "ManualClock"]
+__all__ = [
+    "USUAL",
+    "Decide",
+    "Fault",
+    "FaultProxy",
+    "Faulty",
+    "FastClock",
+    "LocalPlatform",
+    "ManualClock",
+    "doubles",
+    "never",
+    "scripted",
+    "seeded",
+]

@@ -1,6 +1,9 @@
-"""A clock whose pauses take no time."""
+"""Clocks for tests: one that does not wait, and one that waits less."""
 
 from __future__ import annotations
+
+import asyncio
+import time
 
 from truss_train_core.api.clock import Clock
 
@@ -32,3 +35,24 @@ class ManualClock(Clock):
     def advance(self, seconds: float) -> None:
         """Let `seconds` have passed."""
         self._now += seconds
+
+
+class FastClock(Clock):
+    """Time that passes faster than it does, for waits on something that really runs.
+
+    Args:
+        speed: seconds that pass in a second.
+    """
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._began = time.time()
+
+    def now(self) -> float:
+        return self._began + (time.time() - self._began) * self._speed
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds / self._speed)
+
+    async def asleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self._speed)

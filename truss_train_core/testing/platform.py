@@ -21,6 +21,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from pydantic import SecretStr
 
@@ -74,16 +76,17 @@ class LocalPlatform:
             command += ["--capacity", ",".join(f"{kind}={count}" for kind, count in capacity.items())]
         if python:
             command += ["--python", str(python)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        try:
-            yield cls(_remote(process), data_dir, process)
-        finally:
-            process.terminate()
+        with TemporaryFile("w+") as said:  # a pipe that nobody reads would be full one day, and the platform wait
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
             try:
-                process.communicate(timeout=_TIME_TO_STOP)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
+                yield cls(_remote(process, said), data_dir, process)
+            finally:
+                process.terminate()
+                try:
+                    process.communicate(timeout=_TIME_TO_STOP)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.communicate()
 
     def preempt(self, job_id: str) -> None:
         """Take a spot job that runs away, as a reclaim of its machines would: SIGTERM, a grace period, SIGKILL."""
@@ -97,12 +100,13 @@ class LocalPlatform:
         return str(answer["url"])
 
 
-def _remote(process: subprocess.Popen[str]) -> Remote:
+def _remote(process: subprocess.Popen[str], said: IO[str]) -> Remote:
     """Wait for the line that says it is ready."""
     line = process.stdout.readline() if process.stdout else ""
     if not line:
-        _, said = process.communicate()
-        raise LocalPlatformError(f"The local platform did not start: {said.strip()[-_LAST_WORDS:]}")
+        process.wait()
+        said.seek(0)
+        raise LocalPlatformError(f"The local platform did not start: {said.read().strip()[-_LAST_WORDS:]}")
     ready = json.loads(line)
     key = Path(ready["key_file"]).read_text().strip()
     return Remote(name="local", api_url=ready["url"], web_url=ready["url"], key=SecretStr(key))

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
@@ -154,13 +154,16 @@ async def _body(request: Request) -> bytes:
     """The body of a call.
 
     Raises:
-        Problem: 413: it has more than `LARGEST_BODY` bytes.
+        Problem: 413: it has more than `LARGEST_BODY` bytes; 400: the caller went away before its end.
     """
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LARGEST_BODY:
-            raise Problem(413, f"The request is larger than {LARGEST_BODY:,} bytes, the most that is taken.")
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > LARGEST_BODY:
+                raise Problem(413, f"The request is larger than {LARGEST_BODY:,} bytes, the most that is taken.")
+    except ClientDisconnect:
+        raise Problem(400, "The request broke off.") from None
     return bytes(body)
 
 

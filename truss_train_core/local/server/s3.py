@@ -111,8 +111,8 @@ async def _serve(request: Request) -> Response:
         return _xml("InitiateMultipartUploadResult", Bucket=BUCKET, Key=key, UploadId=_begin(platform, key))
     if request.method == "POST" and upload_id:
         numbers = await _listed_parts(request)
-        parts = _open_upload(platform, key, upload_id)
-        await run_in_threadpool(_join, platform, key, parts, numbers)
+        if not _was_joined(platform, key, upload_id):
+            await run_in_threadpool(_join, platform, key, _open_upload(platform, key, upload_id), numbers)
         return _xml("CompleteMultipartUploadResult", Bucket=BUCKET, Key=key, ETag=f'"{upload_id}-{len(numbers)}"')
     if request.method == "DELETE" and upload_id:
         await run_in_threadpool(shutil.rmtree, _open_upload(platform, key, upload_id))
@@ -221,9 +221,17 @@ def _parts_of(platform: Platform, key: str, upload_id: str) -> Path:
     return platform.data.parts / f"{key.replace('/', '_')}.{upload_id}"
 
 
+def _was_joined(platform: Platform, key: str, upload_id: str) -> bool:
+    return _is_id(upload_id) and _parts_of(platform, key, upload_id).is_file()
+
+
+def _is_id(upload_id: str) -> bool:
+    return re.fullmatch("[0-9a-f]{32}", upload_id) is not None
+
+
 def _open_upload(platform: Platform, key: str, upload_id: str) -> Path:
     parts = _parts_of(platform, key, upload_id)
-    if not re.fullmatch("[0-9a-f]{32}", upload_id) or not parts.is_dir():
+    if not _is_id(upload_id) or not parts.is_dir():
         raise _Refused(404, "NoSuchUpload", "There is no such multipart upload; it was completed or aborted.")
     return parts
 
@@ -247,6 +255,7 @@ async def _listed_parts(request: Request) -> list[str]:
 
 
 def _join(platform: Platform, key: str, parts: Path, numbers: list[str]) -> None:
+    """Make the object of its parts; a file takes their place, so that it does no harm to ask again, as with S3."""
     whole = parts / "whole"
     with whole.open("wb") as target:
         for number in numbers:
@@ -260,6 +269,7 @@ def _join(platform: Platform, key: str, parts: Path, numbers: list[str]) -> None
     whole.replace(target_path)
     _finish(platform, key)
     shutil.rmtree(parts)
+    parts.touch()
 
 
 def _finish(platform: Platform, key: str) -> None:

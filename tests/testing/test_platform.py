@@ -1,0 +1,41 @@
+"""The local platform of tests, and the fixtures that hand it out."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from truss_train_core import Client, jobs
+from truss_train_core.errors import LocalPlatformError
+from truss_train_core.testing import FastClock, LocalPlatform, ManualClock, doubles
+from truss_train_core.testing.fixtures import local_platform, manual_clock  # noqa: F401
+
+
+def test_a_platform_whose_output_nobody_reads_goes_on(local_platform: LocalPlatform) -> None:  # noqa: F811
+    address = urlsplit(local_platform.remote.api_url)
+    for _ in range(3000):  # a line of output each
+        with socket.create_connection((address.hostname or "", address.port or 0)) as caller:
+            caller.sendall(b"nonsense\r\n\r\n")
+            caller.recv(100)
+    with Client(local_platform.remote) as client:
+        assert client.run(jobs.find_active("")) == []
+        assert doubles(client) == []
+
+
+def test_a_platform_that_does_not_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LocalPlatformError, match=r"did not start: .*file"), LocalPlatform.started(tmp_path / "file"):
+        pass
+
+
+def test_clocks_that_do_not_wait_and_that_wait_less(manual_clock: ManualClock) -> None:  # noqa: F811
+    began = manual_clock.now()
+    manual_clock.sleep(3600)
+    assert manual_clock.now() == began + 3600
+    fast = FastClock(1000)
+    began = fast.now()
+    fast.sleep(60)
+    assert fast.now() >= began + 60
