@@ -1,6 +1,6 @@
 # Every chore of this repository. Each target installs what it needs on a machine that has Python, git and make.
 PYTHON ?= python3
-ENGINE ?= core
+ENGINE ?= prefect
 BIN := .venv/bin
 READY := .venv/.ready
 INTEROP := .venv-interop
@@ -13,7 +13,7 @@ help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 ENVIRONMENT = $(if $(filter core,$(ENGINE)),.venv,.venv-$(ENGINE))
-demo: $(ENVIRONMENT)/.ready ## train, interrupt, resume, choose, deploy and ask a model on this machine (ENGINE=core)
+demo: $(ENVIRONMENT)/.ready ## train, interrupt, resume, choose, deploy and ask a model on this machine (ENGINE=prefect, core or airflow)
 	@$(ENVIRONMENT)/bin/python -I demos/$(ENGINE).py
 
 test: $(READY) ## the tests, in a few minutes
