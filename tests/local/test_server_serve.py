@@ -211,14 +211,15 @@ def test_a_damaged_database_is_one_line(tmp_path: Path) -> None:
 
 
 def test_only_the_owner_can_read_the_data(tmp_path: Path) -> None:
-    with held(tmp_path / "data") as data:
-        data.api_key()
-        data.presign_key()
-        modes = {
-            path: stat.S_IMODE(path.stat().st_mode) for path in (data.root, data.key_file, data.root / "presign-key")
-        }
+    with served(tmp_path / "data") as platform:
+        platform.call("POST", "/v1/secrets", {"name": "token", "value": "hunter2"})
+        root = platform.platform.data.root
+        files = [root / "api-key", root / "presign-key", *root.glob("platform.db*")]
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files}
 
-    assert list(modes.values()) == [0o700, 0o600, 0o600]
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    assert set(modes.values()) == {0o600}
+    assert {"platform.db", "platform.db-wal"} <= modes.keys()
 
 
 def test_a_key_is_kept_and_can_be_replaced(tmp_path: Path) -> None:

@@ -182,9 +182,11 @@ class Environment(_Table):
 
 
 class Database:
-    """The database file, made where there is none."""
+    """The database file, made where there is none. It holds secrets: nobody but its owner may read it."""
 
     def __init__(self, path: Path) -> None:
+        path.touch(mode=0o600)
+        path.chmod(0o600)  # SQLite gives the files beside it the same mode
         self._engine = create_engine(f"sqlite:///{path}", pool_size=16, max_overflow=64)
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)
