@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -37,7 +37,7 @@ from truss_train_core.definitions import (
     TrainingJob,
     TrainingProject,
 )
-from truss_train_core.errors import TrussTrainError
+from truss_train_core.errors import Rejected, TrussTrainError
 from truss_train_core.local.runner import JobState
 from truss_train_core.local.statefiles import STATE_FILE, read_json
 from truss_train_core.pushing import push_once_flow
@@ -87,15 +87,21 @@ class Server:
         self.process = self._start()
 
     def kill(self) -> None:
-        """Let it live for a moment, or not even until it answers, and kill it."""
-        time.sleep(self._chance.uniform(0.0, 2.5))
+        """Kill it: now and then before it answers, otherwise a moment after."""
+        if self._chance.random() > 0.25:
+            self._wait_until_ready()
+        time.sleep(self._chance.uniform(0.0, 1.0))
         self.process.kill()
         self.process.communicate()
         self.kills += 1
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        return subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def _wait_until_ready(self) -> None:
+        assert self.process.stdout
+        self.process.stdout.readline()
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -192,13 +198,14 @@ def live(client: Client, each: Watched, source: Path, directory: Path, chance: r
     if each.kind == "stopped":
         until_it_works(lambda: client.run(jobs.stop(pushed.job)))
     if each.kind == "preempted":
-        until_it_works(lambda: client.send(preemption(each.job_id)))
+        with suppress(Rejected):  # it has ended: the answer to an earlier call was lost
+            until_it_works(lambda: client.send(preemption(each.job_id)))
     if each.kind == "orphaned":
         state = read_json(directory / "data" / "jobs" / each.job_id / STATE_FILE, JobState)
         assert state
         assert state.supervisor_pid
         psutil.Process(state.supervisor_pid).kill()
-    until_it_works(lambda: client.run(jobs.wait(pushed.job)))
+    until_it_works(lambda: client.run(jobs.wait(pushed.job, pace=jobs.Pace(longest=2))))
 
 
 def preemption(job_id: str) -> Request[bytes]:
@@ -244,8 +251,8 @@ def until_it_works(do: Callable[[], T], within: float = 300) -> T:
     while True:
         try:
             return do()
-        except TrussTrainError:
-            if time.monotonic() > deadline:
+        except TrussTrainError as error:
+            if isinstance(error, Rejected) or time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
 
