@@ -180,6 +180,10 @@ def test_an_accelerator_is_sent_as_an_object_never_as_text():
             {"typ": "baseten_named_checkpoint", "checkpoint_name": "checkpoint-24", "job_id": "j"},
         ),
         (
+            BasetenCheckpoint.from_named_checkpoint("checkpoint-24", project_name="p"),
+            {"typ": "baseten_named_checkpoint", "checkpoint_name": "checkpoint-24", "project_name": "p"},
+        ),
+        (
             LoopsCheckpoint.from_checkpoint("r", "step-1", target="sampler"),
             {"typ": "loops_checkpoint", "run_id": "r", "checkpoint_name": "step-1", "target": "sampler"},
         ),
@@ -299,7 +303,12 @@ def test_the_latest_checkpoint_of_nothing_is_refused():
         BasetenCheckpoint.from_latest_checkpoint()
 
 
-@pytest.mark.parametrize("reference", [3, {"typ": "another"}, {"checkpoint_name": "checkpoint-24"}])
+def test_a_named_checkpoint_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="needs a job_id, a project_name, or both"):
+        BasetenCheckpoint.from_named_checkpoint("checkpoint-24")
+
+
+@pytest.mark.parametrize("reference", [3, {"typ": "another"}, {"checkpoint_name": ""}])
 def test_what_is_no_checkpoint_reference_is_refused(reference):
     with pytest.raises(ValueError, match=r"checkpoints\.0"):
         LoadCheckpointConfig(checkpoints=[reference])

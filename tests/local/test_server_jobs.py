@@ -175,12 +175,22 @@ def test_a_job_gets_what_its_definition_says(platform: Served) -> None:
     job = platform.running_job(
         project,
         name="tuned",
-        compute={"node_count": 2, "accelerator": {"accelerator": "H100", "count": 2}},
+        compute={"node_count": 2, "accelerator": {"accelerator": "H100", "count": 2, "newer_1": 1}, "newer_2": 2},
         enable_baseten_workdir=True,
+        image={
+            "base_image": "python:3.12",
+            "docker_auth": {
+                "registry": "r",
+                "auth_method": "REGISTRY_SECRET",
+                "registry_secret_docker_auth": {"secret_ref": {"name": "login", "newer_3": 3}},
+                "newer_4": 4,
+            },
+        },
         runtime={
             "start_commands": ["python train.py"],
             "environment_variables": {"EPOCHS": "3", "TOKEN": {"name": "token"}},
             "cache_config": {"enabled": True, "enable_legacy_hf_mount": True},
+            "load_checkpoint_config": {"checkpoints": [{"checkpoint_name": "c", "job_id": "j", "newer_5": 5}]},
         },
         weights=[{"source": "hf://org/model", "mount_location": "/weights"}],
         brand_new_field=1,
@@ -197,6 +207,9 @@ def test_a_job_gets_what_its_definition_says(platform: Served) -> None:
     notices = "\n".join(spec.notices)
     for words in ("python:3.12 is not used", "2 H100 per node", "hf://org/model is not fetched", "brand_new_field"):
         assert words in notices
+    newer = ("AcceleratorSpec", "Compute", "SecretReference", "DockerAuth", "NamedCheckpointReference")
+    for number, owner in enumerate(newer, start=1):
+        assert f"{owner}.newer_{number}" in notices
     assert "truss_user_env" not in notices
     assert "s3cret" not in repr(spec)
 

@@ -221,6 +221,25 @@ def test_latest_is_decided_and_pinned_when_the_job_is_created(platform: Served, 
     assert loaded[0][0].source == platform.platform.data.checkpoints(*job)
 
 
+def test_a_name_without_a_job_means_the_newest_job_that_has_such_a_checkpoint(
+    platform: Served, job: tuple[str, str]
+) -> None:
+    newer = platform.running_job(job[0])
+    platform.store(*job, "checkpoint-1")
+    platform.store(*job, "checkpoint-2")
+    platform.store(job[0], newer, "checkpoint-1")
+    platform.store(job[0], newer, "checkpoint-2", complete=False)
+    wanted = [
+        {"typ": "baseten_named_checkpoint", "checkpoint_name": "checkpoint-1", "project_name": "digits"},
+        {"typ": "baseten_named_checkpoint", "checkpoint_name": "checkpoint-2", "job_id": None},
+    ]
+    new = platform.running_job(job[0], runtime=loading(*wanted))
+
+    store = platform.platform.data.checkpoints
+    loaded = [(one.source, one.checkpoint_name) for one in platform.runner.specs[new].loaded]
+    assert loaded == [(store(job[0], newer), "checkpoint-1"), (store(*job), "checkpoint-2")]
+
+
 def test_checkpoints_of_one_name_get_folders_of_their_own(platform: Served, job: tuple[str, str]) -> None:
     other = platform.running_job(job[0])
     platform.store(*job, "checkpoint-1")
@@ -244,6 +263,11 @@ def test_checkpoints_of_one_name_get_folders_of_their_own(platform: Served, job:
         (named("{job}", "checkpoint-9"), "no checkpoint 'checkpoint-9'; it has checkpoint-1, checkpoint-2"),
         (named("{job}", "checkpoint-2"), "is still being copied"),
         (latest(project_name="other", job_id="{job}"), "not one of project 'other'"),
+        ({**named("{job}", "checkpoint-1"), "project_name": "other"}, "not one of project 'other'"),
+        (
+            {"typ": "baseten_named_checkpoint", "checkpoint_name": "checkpoint-9"},
+            "this project has no complete checkpoint 'checkpoint-9'",
+        ),
         ({"typ": "loops_checkpoint", "run_id": "r", "checkpoint_name": "c"}, "no Loops runs"),
     ],
 )

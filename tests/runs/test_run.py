@@ -217,6 +217,18 @@ def test_the_latest_checkpoint_of_a_project_is_pinned_when_the_run_begins(world:
     assert [each.name for each in record.origin] == ["checkpoint-20"]
 
 
+def test_a_name_without_a_job_is_pinned_when_the_run_begins(world: World, tmp_path: Path) -> None:
+    world.add_job("p1", {"name": "earlier"}, completes(10, 20)).created -= 1000
+    world.add_job("p1", {"name": "newer"}, completes(20)).created -= 500
+    world.script = attempts(breaks("PREEMPTED", half=None), completes(30))
+    of_project = BasetenCheckpoint.from_named_checkpoint("checkpoint-10", project_name="digits")
+    record = start(world, plan(tmp_path, project=project(LoadCheckpointConfig(enabled=True, checkpoints=[of_project]))))
+    pinned = [{"typ": "baseten_named_checkpoint", "checkpoint_name": "checkpoint-10", "job_id": "j1"}]
+    for job in world.jobs[2:]:
+        assert job.body["runtime"]["load_checkpoint_config"]["checkpoints"] == pinned
+    assert [(each.job_id, each.name) for each in record.origin] == [("j1", "checkpoint-10")]
+
+
 def test_a_latest_checkpoint_that_is_not_there_is_an_error_before_anything_is_created(
     world: World, tmp_path: Path
 ) -> None:

@@ -5,19 +5,38 @@ from __future__ import annotations
 import difflib
 import enum
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    StringConstraints,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 """A string that says something: never empty."""
 
 
+@dataclass
+class Leniency:
+    """As the context of a validation: unknown fields, at any depth, are left aside and noted, as the API does.
+
+    For definitions that came over the wire, from clients that may be newer than this package.
+    """
+
+    left_aside: list[str] = field(default_factory=list)
+
+
 class Definition(BaseModel):
     """Base of every definition: a value that a user writes, checked when built and again when a field is assigned.
 
-    Unknown fields are errors. Pydantic's errors do not show what a field was given, since that may be a secret.
+    Unknown fields are errors, except under `Leniency`. Pydantic's errors do not show what a field was given, since that
+    may be a secret.
     Objects of the truss package are accepted wherever one of ours is, and read by their fields.
     """
 
@@ -25,11 +44,14 @@ class Definition(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_fields(cls, data: Any) -> Any:
+    def _read_fields(cls, data: Any, info: ValidationInfo) -> Any:
         data = fields_if_from_truss(data)
-        if isinstance(data, Mapping) and (unknown := [name for name in data if name not in cls.model_fields]):
+        if not isinstance(data, Mapping) or not (unknown := [name for name in data if name not in cls.model_fields]):
+            return data
+        if not isinstance(info.context, Leniency):
             raise ValueError("; ".join(_no_field(name, cls.model_fields) for name in unknown))
-        return data
+        info.context.left_aside += [f"{cls.__name__}.{name}" for name in unknown]
+        return {name: value for name, value in data.items() if name not in unknown}
 
     if not TYPE_CHECKING:  # a visible __setattr__ would stop type checkers from checking assignments
 

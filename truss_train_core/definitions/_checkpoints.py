@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import BaseModel, Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
 
 from ._base import Definition, Text
 
@@ -33,11 +33,21 @@ class LatestCheckpointReference(Definition):
 
 
 class NamedCheckpointReference(Definition):
-    """One checkpoint of a job; `BasetenCheckpoint.from_named_checkpoint` makes one."""
+    """One checkpoint by its name; `BasetenCheckpoint.from_named_checkpoint` makes one.
+
+    Without a job, the checkpoint of this name is meant that the newest job of the project has which has one; without a
+    project too, of the job's own. That the API takes such references, the OpenAPI tells; what it takes them to mean is
+    not documented. A field that is None is not sent.
+    """
 
     typ: Literal["baseten_named_checkpoint"] = "baseten_named_checkpoint"
     checkpoint_name: Text
-    job_id: Text
+    job_id: Text | None = None
+    project_name: Text | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> Any:
+        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 class LoopsCheckpointReference(Definition):
@@ -68,9 +78,22 @@ class BasetenCheckpoint:
         return LatestCheckpointReference(project_name=project_name, job_id=job_id)
 
     @staticmethod
-    def from_named_checkpoint(checkpoint_name: str, job_id: str) -> NamedCheckpointReference:
-        """Refer to one checkpoint of a job by its name, which is its directory's, such as `checkpoint-24`."""
-        return NamedCheckpointReference(checkpoint_name=checkpoint_name, job_id=job_id)
+    def from_named_checkpoint(
+        checkpoint_name: str, job_id: str | None = None, project_name: str | None = None
+    ) -> NamedCheckpointReference:
+        """Refer to one checkpoint by its name, which is its directory's, such as `checkpoint-24`.
+
+        Args:
+            checkpoint_name: its name.
+            job_id: of this job.
+            project_name: of this project, by whatever job; together with a job, the job's.
+
+        Raises:
+            ValueError: neither a job nor a project was given.
+        """
+        if not job_id and not project_name:
+            raise ValueError("from_named_checkpoint() needs a job_id, a project_name, or both")
+        return NamedCheckpointReference(checkpoint_name=checkpoint_name, job_id=job_id, project_name=project_name)
 
 
 class LoopsCheckpoint:

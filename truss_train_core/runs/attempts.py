@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from truss_train_core.api.models import TrainingJob
 from truss_train_core.definitions import (
     BasetenCheckpoint,
     LatestCheckpointReference,
     LoadCheckpointConfig,
+    NamedCheckpointReference,
     TrainingProject,
 )
 from truss_train_core.runs.plan import RunPlan
 from truss_train_core.runs.record import Attempt, Cause, CheckpointRef, RunRecord
 
+OpenReference = LatestCheckpointReference | NamedCheckpointReference
 _TAKEN_AWAY = ("preempt", "reclaim", "spot ")
 
 
@@ -43,7 +47,7 @@ def project_of(plan: RunPlan, record: RunRecord) -> TrainingProject:
         project = starting_from(project, start)
     elif own and record.origin:
         origin = iter(record.origin)
-        pinned = [_pinned(next(origin)) if _is_latest(each) else each for each in own.checkpoints]
+        pinned = [_pinned(next(origin)) if _is_open(each) else each for each in own.checkpoints]
         project = _loading(project, own.model_copy(update={"checkpoints": pinned}))
     return project.model_copy(update={"job": project.job.model_copy(update={"name": record.attempt.job_name})})
 
@@ -57,12 +61,10 @@ def starting_from(project: TrainingProject, checkpoint: CheckpointRef) -> Traini
     )
 
 
-def latest_references(plan: RunPlan) -> list[LatestCheckpointReference]:
+def open_references(plan: RunPlan) -> list[OpenReference]:
     """The references of the definition that leave open which checkpoint they mean."""
     own = plan.project.job.runtime.load_checkpoint_config
-    return (
-        [each for each in own.checkpoints if isinstance(each, LatestCheckpointReference)] if own and own.enabled else []
-    )
+    return [each for each in own.checkpoints if _is_open(each)] if own and own.enabled else []
 
 
 def why_not_again(plan: RunPlan, record: RunRecord) -> str | None:
@@ -92,7 +94,7 @@ def next_attempt(plan: RunPlan, record: RunRecord) -> Attempt:
 
 
 def reopened(plan: RunPlan, record: RunRecord) -> RunRecord:
-    """A failed run, to be tried again: with its budgets as new, from its newest verified checkpoint.
+    """A failed run, to be tried again: with its budgets of failures as new, from its newest verified checkpoint.
 
     For whoever decides to try again, a person or a workflow engine. Any other record is returned as it is.
     """
@@ -111,8 +113,10 @@ def _pinned(checkpoint: CheckpointRef) -> object:
     return BasetenCheckpoint.from_named_checkpoint(checkpoint.name, checkpoint.job_id)
 
 
-def _is_latest(reference: object) -> bool:
-    return isinstance(reference, LatestCheckpointReference)
+def _is_open(reference: object) -> TypeGuard[OpenReference]:
+    """Whether it says less than which checkpoint of which job."""
+    named_with_job = isinstance(reference, NamedCheckpointReference) and reference.job_id is not None
+    return isinstance(reference, OpenReference) and not named_with_job
 
 
 def _is_further(now: CheckpointRef | None, before: CheckpointRef | None) -> bool:

@@ -19,10 +19,11 @@ from truss_train_core import checkpoints, deployments, jobs
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, send
 from truss_train_core.api.models import Deployment, TrainingJob
-from truss_train_core.errors import DeploymentFailed, JobNotFound, NoUsableCheckpoint, RunFailed
+from truss_train_core.errors import BudgetSpent, DeploymentFailed, JobNotFound, NoUsableCheckpoint, RunFailed
 from truss_train_core.events import AttemptEnded, AttemptStarted, ModelAnswered, Resuming
 from truss_train_core.pushing import push_once_flow
-from truss_train_core.runs.attempts import cause_of, latest_references, next_attempt, project_of, why_not_again
+from truss_train_core.runs.attempts import cause_of, next_attempt, open_references, project_of, why_not_again
+from truss_train_core.runs.budget import refuse_if_spent, usage, within
 from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.origin import resolve
 from truss_train_core.runs.plan import RunPlan
@@ -85,6 +86,7 @@ def _start(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
 
 def _submit(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
     attempt, start = record.attempt, record.attempt.started_from
+    yield from _patiently(plan, lambda: refuse_if_spent(plan.budget, record))
     yield from emit(
         AttemptStarted(number=attempt.number, job_name=attempt.job_name, started_from=start.name if start else None)
     )
@@ -101,7 +103,7 @@ def _train(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
     attempt = record.attempt
     try:
         job = yield from _wait(record, plan)
-    except JobNotFound as error:
+    except (JobNotFound, BudgetSpent) as error:
         ended = attempt.model_copy(update={"cause": "stopped", "message": shortened(error.message, MESSAGE)})
         return record.with_attempt(ended, phase="resuming")
     cause = cause_of(job)
@@ -196,15 +198,22 @@ def _patiently(plan: RunPlan, ask: Callable[[], Flow[T]]) -> Flow[T]:
 
 def _origin(record: RunRecord, plan: RunPlan) -> Flow[tuple[CheckpointRef, ...]]:
     pinned = []
-    for reference in latest_references(plan):
+    for reference in open_references(plan):
         pinned.append((yield from resolve(reference, plan.project.name, record.key)))
     return tuple(pinned)
 
 
 def _wait(record: RunRecord, plan: RunPlan) -> Flow[TrainingJob]:
     job = yield from _patiently(plan, lambda: _get_job(record, record.attempt.job_id))
-    wait = jobs.follow if plan.follow_logs else jobs.wait
-    return (yield from wait(job, limits=plan.training, companions=[checkpoints.CheckpointWatch()]))
+    follow = jobs.follow if plan.follow_logs else jobs.wait
+
+    def wait(*more: jobs.Companion) -> Flow[TrainingJob]:
+        return follow(job, limits=plan.training, companions=[checkpoints.CheckpointWatch(), *more])
+
+    if not plan.budget:
+        return (yield from wait())
+    before = yield from _patiently(plan, lambda: usage(record, without=job.id))
+    return (yield from within(plan.budget, before, job, wait))
 
 
 def _newest(record: RunRecord) -> Flow[tuple[CheckpointRef | None, str]]:

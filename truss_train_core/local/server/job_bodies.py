@@ -9,13 +9,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from truss_train_core.api.models import InstanceType
-from truss_train_core.definitions import Compute, Image, Runtime, SecretReference, TrainingJob
+from truss_train_core.definitions import SecretReference, TrainingJob
+from truss_train_core.definitions._base import Leniency
 from truss_train_core.local.server.instances import instance_for
 from truss_train_core.local.server.problems import from_validation, invalid
 from truss_train_core.local.server.scheduler import CPU
 
-_NESTED: dict[str, type[BaseModel]] = {"image": Image, "compute": Compute, "runtime": Runtime}
-_NOT_PART_OF_A_DEFINITION = {"truss_user_env"}
+_NOT_PART_OF_A_DEFINITION = {"TrainingJob.truss_user_env", "Runtime.artifacts"}
 LARGEST = 2**31 - 1
 """The largest priority, and the largest number of nodes or cores, that a job can have here."""
 
@@ -74,20 +74,17 @@ class JobRequest:
 def read_job(body: Mapping[str, Any]) -> JobRequest:
     """Check the `training_job` object of a create request by the rules of the definitions.
 
-    Unknown fields of newer clients are put aside rather than refused, as the API does.
+    Unknown fields, at any depth, are put aside rather than refused: no schema of the OpenAPI forbids them here, and
+    clients may be newer than this platform.
 
     Raises:
         Problem: 400, naming each field that is wrong, or what a local platform cannot do.
     """
-    known, unknown = _known(TrainingJob, body)
-    for name, model in _NESTED.items():
-        if isinstance(known.get(name), Mapping):
-            known[name], more = _known(model, known[name])
-            unknown += [f"{name}.{field}" for field in more]
-    known.setdefault("enable_baseten_workdir", False)  # the API's default, not the SDK's
+    api_default = {"enable_baseten_workdir": False}  # the SDK's is another
+    leniency = Leniency()
     try:
         uploaded = _Uploaded.model_validate(body.get("runtime") or {})
-        job = TrainingJob.model_validate(known)
+        job = TrainingJob.model_validate({**api_default, **body}, context=leniency)
         instance_for(job.compute)
     except ValidationError as error:
         raise from_validation(error, "training_job") from None
@@ -99,8 +96,8 @@ def read_job(body: Mapping[str, Any]) -> JobRequest:
             "training_job.interactive_session: the local platform has no interactive sessions. Leave it out; the job's "
             "processes run on this machine, where they can be looked at directly."
         )
-    unnoticed = {*_NOT_PART_OF_A_DEFINITION, "runtime.artifacts"}
-    return JobRequest(job, tuple(uploaded.artifacts), tuple(name for name in unknown if name not in unnoticed))
+    unknown = [name for name in dict.fromkeys(leniency.left_aside) if name not in _NOT_PART_OF_A_DEFINITION]
+    return JobRequest(job, tuple(uploaded.artifacts), tuple(unknown))
 
 
 def _check_sizes(job: TrainingJob) -> None:
@@ -131,8 +128,3 @@ def notices(request: JobRequest) -> tuple[str, ...]:
     if request.unknown:
         lines.append(f"Fields that this platform does not know are left aside: {', '.join(request.unknown)}.")
     return tuple(lines)
-
-
-def _known(model: type[BaseModel], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    known = {name: value for name, value in given.items() if name in model.model_fields}
-    return known, [name for name in given if name not in model.model_fields]

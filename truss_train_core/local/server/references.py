@@ -1,7 +1,8 @@
 """Which checkpoint a reference means. It is decided when a job is created, and pinned: what the job loads is named.
 
 "Latest" is the newest complete checkpoint of the job that is meant; of a project, that of its newest job that has one;
-of neither, that of the project in which the job is created.
+of neither, that of the project in which the job is created. A checkpoint that is named without its job is looked for in
+the same jobs, the newest first.
 """
 
 from __future__ import annotations
@@ -85,20 +86,26 @@ def pin(
 def _resolve(session: Session, data: DataDir, reference: CheckpointReference, project_id: str) -> tuple[str, str, str]:
     if isinstance(reference, LoopsCheckpointReference):
         raise invalid("load_checkpoint_config: the local platform has no Loops runs, so no checkpoints of theirs.")
-    if isinstance(reference, NamedCheckpointReference):
-        job, checkpoint = complete_checkpoint(session, data, reference.job_id, reference.checkpoint_name)
-        return job.project_id, job.id, checkpoint.name
     jobs, what = _candidates(session, reference, project_id)
+    name = reference.checkpoint_name if isinstance(reference, NamedCheckpointReference) else None
+    if name and reference.job_id:
+        job, checkpoint = complete_checkpoint(session, data, reference.job_id, name)
+        return job.project_id, job.id, checkpoint.name
     for job in jobs:
         complete = [
-            checkpoint for checkpoint in stored_checkpoints(data, job.project_id, job.id) if checkpoint.complete
+            checkpoint
+            for checkpoint in stored_checkpoints(data, job.project_id, job.id)
+            if checkpoint.complete and name in (None, checkpoint.name)
         ]
         if complete:
             return job.project_id, job.id, complete[-1].name
-    raise invalid(f"load_checkpoint_config: {what} has no complete checkpoint to load.")
+    wanted = f"complete checkpoint {name!r}" if name else "complete checkpoint"
+    raise invalid(f"load_checkpoint_config: {what} has no {wanted} to load.")
 
 
-def _candidates(session: Session, reference: LatestCheckpointReference, project_id: str) -> tuple[Iterable[Job], str]:
+def _candidates(
+    session: Session, reference: LatestCheckpointReference | NamedCheckpointReference, project_id: str
+) -> tuple[Iterable[Job], str]:
     if reference.project_name:
         project = _project(session, reference.project_name)
         project_id, what = project.id, f"project {reference.project_name!r}"
