@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from truss_train_core import checkpoints, definitions, deployments, errors, events, jobs, runs
+    from truss_train_core import checkpoints, datasets, definitions, deployments, errors, events, jobs, lineage, runs
     from truss_train_core.api.client import AsyncClient, Client
     from truss_train_core.api.clock import Clock
     from truss_train_core.api.flows import Event, Flow
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from truss_train_core.runs import RunPlan, RunRecord
     from truss_train_core.waiting import Limits
 
-_ROOMS = ("checkpoints", "definitions", "deployments", "errors", "events", "jobs", "runs")
+_ROOMS = ("checkpoints", "datasets", "definitions", "deployments", "errors", "events", "jobs", "lineage", "runs")
 _HOMES = {
     "AsyncClient": "api.client",
     "Client": "api.client",
@@ -54,11 +54,13 @@ __all__ = [
     "RunPlan",
     "RunRecord",
     "checkpoints",
+    "datasets",
     "definitions",
     "deployments",
     "errors",
     "events",
     "jobs",
+    "lineage",
     "load_deploy_checkpoints_config",
     "load_training_project",
     "preview",

@@ -17,10 +17,13 @@
     ├── Unreachable            (ConnectionError)  no connection; nothing was asked
     ├── AnswerLost             (ConnectionError)  asked, no answer; it may have been carried out
     ├── WaitTimeout            (TimeoutError)     a wait passed its limit; the job goes on
+    ├── BudgetSpent            (TimeoutError)     a run has used what it may; its job was stopped
     ├── JobNotFound            (LookupError)      no job matches
     ├── JobFailed                                 a job ended otherwise than completed
     ├── NoUsableCheckpoint     (LookupError)      nothing to choose, resume from or deploy
     ├── DeploymentFailed                          a deployment will not become ready
+    ├── DatasetNotFound        (FileNotFoundError) no dataset where one was looked for
+    ├── DatasetUnavailable     (ConnectionError)  whoever keeps a dataset does not say which version there is
     ├── RunFailed                                 a run used up its budgets
     └── LocalPlatformError     (RuntimeError)     the platform on this machine cannot do it
 
@@ -152,6 +155,13 @@ class WaitTimeout(TrussTrainError, TimeoutError):
     """A wait passed its limit. What was waited for is still running and may cost money."""
 
 
+class BudgetSpent(TrussTrainError, TimeoutError):
+    """The attempts of a run have used the time or the GPU-hours they may. Its job was stopped, or the message says not.
+
+    Repeating does not help: the budget has to be raised.
+    """
+
+
 class JobNotFound(TrussTrainError, LookupError):
     """No job matches what was asked for."""
 
@@ -204,6 +214,14 @@ class DeploymentFailed(TrussTrainError):
 
 class RunFailed(TrussTrainError):
     """A run ended without what it was for: its budgets are used up, or it failed twice at the same place."""
+
+
+class DatasetNotFound(TrussTrainError, FileNotFoundError):
+    """There is no dataset at an address, or none that may be read. It may come yet."""
+
+
+class DatasetUnavailable(TrussTrainError, ConnectionError):
+    """Whoever keeps a dataset did not answer, or with an error. Looking again may help."""
 
 
 class LocalPlatformError(TrussTrainError, RuntimeError):

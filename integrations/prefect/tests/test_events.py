@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pytest
 from looking import eventually
 from prefect import flow
 from prefect.client.orchestration import get_client
@@ -19,7 +14,6 @@ from prefect.client.schemas.filters import FlowRunFilter
 from project import BLOCK, CONFIG
 
 from prefect_truss_train import on_job, on_new_dataset, train_and_deploy, watch_dataset
-from prefect_truss_train.datasets import dataset_version
 from truss_train_core.testing import LocalPlatform
 
 
@@ -52,48 +46,6 @@ def test_a_completed_job_triggers_a_run(platform: LocalPlatform) -> None:
     deployment_id = _deployed("completed", trigger)
     run = train_and_deploy(CONFIG, credentials=BLOCK, follow_logs=False)
     eventually(lambda: _versions(deployment_id) == [run.job_name])
-
-
-def test_a_store_and_a_file_have_versions_too_and_nothing_has_none(tmp_path: Path) -> None:
-    file = tmp_path / "data.csv"
-    file.write_text("1,2\n")
-    store = f"file://{tmp_path}"
-    before = dataset_version(store), dataset_version(str(file))
-    assert before == (dataset_version(store), dataset_version(str(file)))
-    file.write_text("1,2\n3,4\n")
-    after = dataset_version(store), dataset_version(str(file))
-    assert before[0] != after[0]
-    assert before[1] != after[1]
-    with pytest.raises(FileNotFoundError):
-        dataset_version(str(tmp_path / "missing"))
-
-
-def test_the_version_of_a_dataset_on_the_hub_is_its_commit(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", hub)
-    assert dataset_version("hf://someone/reviews") == "commit-of-main"
-    assert dataset_version("hf://someone/reviews@v2") == "commit-of-v2"
-    with pytest.raises(FileNotFoundError, match="someone/other"):
-        dataset_version("hf://someone/other")
-
-
-@pytest.fixture
-def hub() -> Iterator[str]:
-    """A server that knows one dataset, as the Hub answers for it."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            known, _, revision = self.path.rpartition("/revision/")
-            found = known == "/api/datasets/someone/reviews"
-            body = json.dumps({"sha": f"commit-of-{revision}"} if found else {}).encode()
-            self.send_response(200 if found else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def _deployed(name: str, trigger: Any) -> UUID:
