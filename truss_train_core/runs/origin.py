@@ -1,4 +1,4 @@
-"""What "the latest checkpoint" or a name without a job means in a definition: found once, when a run begins, and pinned.
+"""What "the latest checkpoint", or a name without a job, means: found once, when a run begins, and pinned.
 
 Left to the server, a second attempt could take the half-written checkpoint of the first for the latest of the project.
 """
