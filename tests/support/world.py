@@ -229,6 +229,7 @@ class World:
             (r"POST /v1/training_jobs/search", self._search),
             (rf"GET {job}", lambda r, p, j: {"training_job": self._job(self._find(j))}),
             (rf"POST {job}/stop", self._stop),
+            (r"GET /v1/training/jobs/([^/]+)/queue_context", self._queue_context),
             (rf"GET {job}/logs", self._logs),
             (rf"GET {job}/checkpoints", self._checkpoints),
             (rf"GET {job}/checkpoint_files", self._files),
@@ -288,6 +289,8 @@ class World:
         status = self.status_of(job)
         age = self.time - job.created
         changed = job.stopped or job.created + [at for at, _ in job.script.statuses if at <= age][-1]
+        compute = job.body.get("compute") or {}
+        gpus = (compute.get("accelerator") or {}).get("count", 0)
         syncing = job.script.synced is not None and age < job.script.synced
         return {
             "id": job.id,
@@ -299,6 +302,22 @@ class World:
             "training_project_id": job.project,
             "training_project": {"id": job.project, "name": self.projects[job.project]},
             "checkpoint_sync_status": "SYNCING" if syncing else "COMPLETED",
+            "instance_type": {"id": "i1", "name": "i1", "gpu_count": gpus},
+            "node_count": compute.get("node_count", 1),
+        }
+
+    def _queue_context(self, request: Request[Any], job_id: str) -> Any:
+        job = self._find(job_id)
+        return {
+            "target_job_id": job.id,
+            "gpu_type": "H100",
+            "requested_gpus": 0,
+            "submitted_at": iso(job.created),
+            "released_at": iso(job.created + job.script.statuses[1][0]),
+            "active_at_submit": [],
+            "pending_ahead_at_submit": [],
+            "events": [],
+            "events_window_end": iso(self.time),
         }
 
     def _visible(self, project: str | None = None) -> list[Job]:

@@ -91,6 +91,11 @@ class Compute(Definition):
         return memory
 
     @property
+    def gpus(self) -> int:
+        """The GPUs of all nodes."""
+        return self.accelerator.count * self.node_count if self.accelerator and self.accelerator.accelerator else 0
+
+    @property
     def memory_bytes(self) -> int:
         """`memory` in bytes, rounded up."""
         return _bytes(self.memory)

@@ -77,7 +77,8 @@ def wait(
         job: which.
         limits: how long to wait; without a timeout by default.
         pace: how often to look.
-        companions: what to do after every look. They decide nothing: an API error in one is reported and passed over.
+        companions: what to do after every look. An API error in one is reported and passed over; any other error ends
+            the wait.
 
     Raises:
         WaitTimeout: the limit has passed. The job goes on.

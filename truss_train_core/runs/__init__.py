@@ -9,6 +9,7 @@
 
 from truss_train_core.jobs import run_key
 from truss_train_core.runs.attempts import reopened, starting_from
+from truss_train_core.runs.budget import Budget, Usage, gpus_of, usage, within
 from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.plan import Best, RunPlan, new_record
 from truss_train_core.runs.record import (
@@ -24,12 +25,15 @@ from truss_train_core.runs.steps import run, step
 __all__ = [
     "Attempt",
     "Best",
+    "Budget",
     "CheckpointRef",
     "Chosen",
     "Deployed",
     "RecordChanged",
     "RunPlan",
     "RunRecord",
+    "Usage",
+    "gpus_of",
     "jobs_of",
     "new_record",
     "reopened",
@@ -37,4 +41,6 @@ __all__ = [
     "run_key",
     "starting_from",
     "step",
+    "usage",
+    "within",
 ]

@@ -13,6 +13,7 @@ from truss_train_core.checkpoints import DEFAULT, Mode, Source, from_function, f
 from truss_train_core.checkpoints.sources.function import Measure
 from truss_train_core.definitions import DeployCheckpointsConfig, TrainingProject
 from truss_train_core.deployments.serving import AN_HOUR
+from truss_train_core.runs.budget import Budget
 from truss_train_core.runs.record import Attempt, RunRecord
 from truss_train_core.waiting import FOREVER, Limits
 
@@ -65,6 +66,7 @@ class RunPlan(_Value):
         deploy: how to deploy it, None for not at all. Checkpoints in it are replaced by the chosen one.
         question: what to ask the deployed model, None for nothing; sent to `question_path`.
         follow_logs: whether to read the jobs' logs and emit them.
+        budget: what all attempts together may use; beyond it the job is stopped, and the run fails.
         training, serving: how long to wait, for each attempt and for the deployment.
     """
 
@@ -78,6 +80,7 @@ class RunPlan(_Value):
     question: Mapping[str, Any] | None = None
     question_path: str = "predict"
     follow_logs: bool = True
+    budget: Budget = Budget()
     training: Limits = FOREVER
     serving: Limits = AN_HOUR
 
@@ -91,6 +94,8 @@ class RunPlan(_Value):
             raise ValueError("the deployment has no compute: it does not say what it runs on")
         if self.question is not None and not self.deploy:
             raise ValueError("there is a question, but no deployment to ask it")
+        if self.budget.gpu_hours is not None and not self.project.job.compute.gpus:
+            raise ValueError("there is a budget of GPU-hours, but the job has no GPU: limit its running time")
         return self
 
     def name(self, key: str, attempt: int) -> str:

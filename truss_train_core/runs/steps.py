@@ -23,7 +23,7 @@ from truss_train_core.errors import BudgetSpent, DeploymentFailed, JobNotFound, 
 from truss_train_core.events import AttemptEnded, AttemptStarted, ModelAnswered, Resuming
 from truss_train_core.pushing import push_once_flow
 from truss_train_core.runs.attempts import cause_of, next_attempt, open_references, project_of, why_not_again
-from truss_train_core.runs.budget import refuse_if_spent, usage, within
+from truss_train_core.runs.budget import Usage, refuse_if_spent, usage, within
 from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.origin import resolve
 from truss_train_core.runs.plan import RunPlan
@@ -210,9 +210,7 @@ def _wait(record: RunRecord, plan: RunPlan) -> Flow[TrainingJob]:
     def wait(*more: jobs.Companion) -> Flow[TrainingJob]:
         return follow(job, limits=plan.training, companions=[checkpoints.CheckpointWatch(), *more])
 
-    if not plan.budget:
-        return (yield from wait())
-    before = yield from _patiently(plan, lambda: usage(record, without=job.id))
+    before = (yield from _patiently(plan, lambda: usage(record, without=job.id))) if plan.budget else Usage()
     return (yield from within(plan.budget, before, job, wait))
 
 
