@@ -10,7 +10,16 @@ For example, from a chosen checkpoint to an answer:
 
 from truss_train_core.deployments.deploying import deactivate, deploy, describe, preview
 from truss_train_core.deployments.instances import choose_instance
-from truss_train_core.deployments.promotion import Gate, Promoted, answers, promote, roll_back
+from truss_train_core.deployments.promotion import (
+    Gate,
+    Promoted,
+    answers,
+    begin_promotion,
+    finish_promotion,
+    intend_promotion,
+    promote,
+    roll_back,
+)
 from truss_train_core.deployments.requests import template_request, with_checkpoint, with_checkpoints
 from truss_train_core.deployments.serving import ask, get, wait_until_serving
 
@@ -19,11 +28,14 @@ __all__ = [
     "Promoted",
     "answers",
     "ask",
+    "begin_promotion",
     "choose_instance",
     "deactivate",
     "deploy",
     "describe",
+    "finish_promotion",
     "get",
+    "intend_promotion",
     "preview",
     "promote",
     "roll_back",

@@ -1,6 +1,13 @@
 """Putting a deployment into service in an environment, and the former one back if the new one fails.
 
 Gates are asked first, while the former still answers: a gate is a flow from a deployment to what speaks against it.
+
+`promote` is three flows in a row, for those who want to note in between where they are, so that whoever comes after
+them knows what to put back and promotes nothing twice:
+
+    intend_promotion    what answers now, and the gates; nothing changes
+    begin_promotion     ask for it, unless somebody did
+    finish_promotion    wait until it answers; or put the former back
 """
 
 from __future__ import annotations
@@ -30,7 +37,7 @@ class Promoted(BaseModel):
 
     Attributes:
         deployment_id: may differ from the one that was promoted, since a promotion may deploy anew (OpenAPI).
-        former_id: None where nothing answered there.
+        former_id: None where nothing answered there; the same where it is what answered there already.
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -39,6 +46,11 @@ class Promoted(BaseModel):
     environment: str
     deployment_id: str
     former_id: str | None = None
+
+    @property
+    def is_no_change(self) -> bool:
+        """Whether the deployment answered there before."""
+        return self.former_id == self.deployment_id
 
 
 def promote(
@@ -60,28 +72,70 @@ def promote(
             answers now.
         ApiError, Unreachable, AnswerLost: looking or promoting was not possible; calling again is safe.
     """
+    intended = yield from intend_promotion(deployment, environment, gates=gates)
+    if intended.is_no_change:
+        return intended
+    return (yield from finish_promotion((yield from begin_promotion(intended)), limits=limits))
+
+
+def intend_promotion(
+    deployment: Deployment, environment: str = PRODUCTION, *, gates: Iterable[Gate] = ()
+) -> Flow[Promoted]:
+    """See what answers in the environment, and ask the gates unless that is the deployment; changes nothing.
+
+    Raises:
+        DeploymentFailed: a gate objected.
+        ApiError, Unreachable: looking was not possible.
+    """
     before = yield from _environment(deployment.model_id, environment)
     former = before.current_deployment if before else None
-    if former and former.id == deployment.id:
-        return Promoted(model_id=deployment.model_id, environment=environment, deployment_id=deployment.id)
-    for gate in gates:
+    intended = Promoted(
+        model_id=deployment.model_id,
+        environment=environment,
+        deployment_id=deployment.id,
+        former_id=former.id if former else None,
+    )
+    for gate in () if intended.is_no_change else gates:
         objection = yield from gate(deployment)
         if objection:
             raise _failed(deployment, f"did not pass a gate: {objection}", f"{environment} is as it was.")
-    new_id = yield from _promote(deployment, environment, former)
-    promoted = Promoted(
-        model_id=deployment.model_id,
-        environment=environment,
-        deployment_id=new_id,
-        former_id=former.id if former else None,
-    )
+    return intended
+
+
+def begin_promotion(intended: Promoted) -> Flow[Promoted]:
+    """Ask for the promotion, unless that has been done; returns what is to be waited for.
+
+    Raises:
+        ApiError, Unreachable, AnswerLost: calling again is safe.
+    """
+    now = yield from _environment(intended.model_id, intended.environment)
+    answering = (now.current_deployment, now.candidate_deployment) if now else ()
+    if any(each and each.id == intended.deployment_id for each in answering):
+        return intended
+    new_id = yield from _promote(intended, intended.former_id)
+    return intended.model_copy(update={"deployment_id": new_id})
+
+
+def finish_promotion(begun: Promoted, *, limits: Limits = AN_HOUR) -> Flow[Promoted]:
+    """Wait until the environment answers with a deployment whose promotion has begun; put the former back if it fails.
+
+    Raises:
+        DeploymentFailed: the new one failed, and the message says what answers now.
+        ApiError, Unreachable: an outage took longer than `limits.outage`. Nothing was put back; calling again is safe.
+    """
     try:
-        yield from _wait_for(promoted, limits)
+        yield from _wait_for(begun, limits)
     except (DeploymentFailed, WaitTimeout) as error:
-        now_answers = yield from _put_back(promoted, limits)
-        raise _failed(deployment, f"failed in {environment}: {error}", now_answers) from error
-    yield from _tell(promoted)
-    return promoted
+        now_answers = yield from _put_back(begun, limits)
+        raise DeploymentFailed(
+            f"Deployment {begun.deployment_id} of model {begun.model_id} failed in {begun.environment}: "
+            f"{str(error).rstrip('.')}.",
+            hint=now_answers,
+            model_id=begun.model_id,
+            deployment_id=begun.deployment_id,
+        ) from error
+    yield from _tell(begun)
+    return begun
 
 
 def roll_back(promoted: Promoted, *, limits: Limits = AN_HOUR) -> Flow[Promoted]:
@@ -91,7 +145,7 @@ def roll_back(promoted: Promoted, *, limits: Limits = AN_HOUR) -> Flow[Promoted]
         DeploymentFailed: there is no former deployment, or it does not serve any more.
         ApiError, Unreachable, AnswerLost: calling again is safe.
     """
-    if promoted.former_id is None:
+    if promoted.former_id is None or promoted.is_no_change:
         raise DeploymentFailed(
             f"Nothing answered in {promoted.environment} of model {promoted.model_id} before "
             f"deployment {promoted.deployment_id}.",
@@ -102,8 +156,8 @@ def roll_back(promoted: Promoted, *, limits: Limits = AN_HOUR) -> Flow[Promoted]
     if former.is_dead:
         yield from send(endpoints.activate_deployment(former.model_id, former.id))
         former = yield from wait_until_serving(former, limits=limits)
-    new_id = yield from _promote(former, promoted.environment, None)
-    back = promoted.model_copy(update={"deployment_id": new_id, "former_id": promoted.deployment_id})
+    back = promoted.model_copy(update={"deployment_id": former.id, "former_id": promoted.deployment_id})
+    back = back.model_copy(update={"deployment_id": (yield from _promote(back, None))})
     yield from _wait_for(back, limits)
     yield from _tell(back)
     return back
@@ -157,18 +211,18 @@ def _at_rest_or_serving(model_id: str, deployment_id: str, limits: Limits) -> Fl
     )
 
 
-def _promote(deployment: Deployment, environment: str, former: Deployment | None) -> Flow[str]:
+def _promote(wanted: Promoted, former_id: str | None) -> Flow[str]:
     """The id of the deployment that is to answer. After a lost answer, what the environment says."""
-    if environment == PRODUCTION:
-        request = endpoints.promote_to_production(deployment.model_id, deployment.id)
+    if wanted.environment == PRODUCTION:
+        request = endpoints.promote_to_production(wanted.model_id, wanted.deployment_id)
     else:
-        request = endpoints.promote_to_environment(deployment.model_id, environment, deployment.id)
+        request = endpoints.promote_to_environment(wanted.model_id, wanted.environment, wanted.deployment_id)
     try:
         return (yield from send(request)).id
     except MAYBE_CREATED:
-        after = yield from _environment(deployment.model_id, environment)
+        after = yield from _environment(wanted.model_id, wanted.environment)
         coming = (after.candidate_deployment or after.current_deployment) if after else None
-        if coming is None or (former and coming.id == former.id):
+        if coming is None or coming.id == former_id:
             raise
         return coming.id
 
