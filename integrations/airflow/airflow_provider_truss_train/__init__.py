@@ -1,7 +1,7 @@
 """Airflow provider for Baseten training jobs: it waits without a worker, and never submits twice.
 
     hooks.py        BasetenHook: a client from a connection
-    operators/      submit, train, choose, deploy, stop
+    operators/      submit, train, choose, deploy, promote, stop
     decorators.py   @task.training_job
     sensors.py      wait for somebody else's job, checkpoint or deployment
     triggers.py     the waits of all of these, without a worker

@@ -84,17 +84,20 @@ def teller(log: Log) -> Callable[[Event], None]:
     return tell
 
 
-def fail_at_once() -> RetryPolicy:
+def fail_at_once(*more: str) -> RetryPolicy:
     """The retry policy of this package's operators: errors that another try would meet again end the task.
 
-    That is a bad configuration, key or request, and a job that was stopped because its time was up. What a later call
-    may not meet, such as an API that is away, is retried as the task says.
+    That is a bad configuration, key or request, and a job that was stopped because its time or its budget was up. What
+    a later call may not meet, such as an API that is away, is retried as the task says.
+
+    Args:
+        more: names of further errors of the core that end a task.
     """
     from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
     names = (
         "ConfigFileError", "DefinitionError", "PackageError", "RemoteError",
-        "Unauthorized", "Forbidden", "Rejected", "NoUsableCheckpoint", "WaitTimeout",
+        "Unauthorized", "Forbidden", "Rejected", "NoUsableCheckpoint", "WaitTimeout", "BudgetSpent", *more,
     )  # fmt: skip
     specs = [f"truss_train_core.errors.{name}" for name in names]
     reason = "Another try would fail in the same way."

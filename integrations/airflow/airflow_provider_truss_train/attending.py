@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class Attendance:
     timeout: float | None = None
     outage: float = 1800.0
     follow_logs: bool = True
+    budget: dict[str, Any] = field(default_factory=dict)
+    used: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,20 +44,25 @@ def attend(wanted: Attendance, cursor: LogCursor | None = None) -> Flow[Training
 
     Raises:
         WaitTimeout: the deadline has passed, and the job was stopped; or could not be, and the message says that.
+        BudgetSpent: the run has used what it may, and the job was stopped.
         JobNotFound: it was deleted.
         ApiError, Unreachable: an outage took longer than `outage`. The job goes on.
     """
-    from truss_train_core import Limits, checkpoints, jobs
+    from truss_train_core import Limits, checkpoints, jobs, runs
     from truss_train_core.errors import WaitTimeout
 
     job = yield from jobs.fetch(wanted.project_id, wanted.job_id, outage=wanted.outage)
     left = None if wanted.timeout is None else max(0.0, job.created_at.timestamp() + wanted.timeout - time.time())
     limits = Limits(timeout=left, outage=wanted.outage)
-    companions = [checkpoints.CheckpointWatch()]
+
+    def wait(*meters: jobs.Companion) -> Flow[TrainingJob]:
+        if not wanted.follow_logs:
+            return jobs.wait(job, limits=limits, companions=meters)  # one call for all: none of this job's own
+        both: list[jobs.Companion] = [checkpoints.CheckpointWatch(), *meters]
+        return jobs.follow(job, cursor=cursor, limits=limits, pace=jobs.CALM, companions=both)
+
     try:
-        if wanted.follow_logs:
-            return (yield from jobs.follow(job, cursor=cursor, limits=limits, pace=jobs.CALM, companions=companions))
-        return (yield from jobs.wait(job, limits=limits))  # one call for all who wait: none of this job's own
+        return (yield from runs.within(runs.Budget(**wanted.budget), runs.Usage(**wanted.used), job, wait))
     except WaitTimeout:
         return (yield from _stop_overdue(job, wanted.timeout or 0.0))
 

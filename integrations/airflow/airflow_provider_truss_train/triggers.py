@@ -30,7 +30,7 @@ class _Wait(BaseTrigger):
     """A wait in the core.
 
     It fires one event: the success of the task, with what the task returns; or, for a worker that is to go on, an error
-    or an empty event.
+    or what was waited for.
 
     Args:
         baseten_conn_id: id of the connection.
@@ -55,7 +55,7 @@ class _Wait(BaseTrigger):
         try:
             async with self.hook.async_client() as client:
                 returned = await self.wait(client)
-            event = TriggerEvent({})  # type: ignore[no-untyped-call]
+            event = TriggerEvent({"returned": returned})  # type: ignore[no-untyped-call]
             if self.ends_task and returned is not None and self.task_instance:  # there is none in dag.test()
                 await sync_to_async(set_xcom)(self.task_instance, "return_value", returned)
                 event = TaskSuccessEvent()
@@ -199,3 +199,23 @@ class DeploymentTrigger(_Wait):
         deployment = await client.run(deployments.get(given["model_id"], given["deployment_id"], outage=limits.outage))
         serving = deployments.wait_until_serving(deployment, limits=limits)
         return deployment_facts(await client.run(serving, on_event=teller(self.log)))
+
+
+class PromotionTrigger(_Wait):
+    """Waits until an environment answers with a deployment whose promotion has begun; puts the former back otherwise.
+
+    Args:
+        promoted: the promotion, as `Promoted.model_dump`.
+        timeout: seconds that the environment may take.
+        common: as for all waits.
+    """
+
+    def __init__(self, *, promoted: dict[str, Any], timeout: float, **common: Any) -> None:
+        super().__init__(promoted=promoted, timeout=timeout, **common)
+
+    async def wait(self, client: AsyncClient) -> dict[str, Any] | None:
+        from truss_train_core import Limits, deployments
+
+        begun = deployments.Promoted.model_validate(self.arguments["promoted"])
+        finish = deployments.finish_promotion(begun, limits=Limits(timeout=self.arguments["timeout"]))
+        return (await client.run(finish, on_event=teller(self.log))).model_dump(mode="json")

@@ -112,7 +112,7 @@ class SubmitTrainingJobOperator(BasetenOperator):
             directory = self._file("")
         return project, self._file(self.source_dir) if self.source_dir else directory
 
-    def _budgets(self) -> dict[str, int]:
+    def _budgets(self) -> dict[str, Any]:
         return {}
 
 

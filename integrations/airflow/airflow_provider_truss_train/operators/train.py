@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_truss_train.airflow_side import ENDED, is_last_try, task_state, teller
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_truss_train.attending import Attendance
     from airflow_provider_truss_train.task_run import TaskRun
     from truss_train_core import Client, RunRecord
+    from truss_train_core.runs import Budget
 
 ON_KILL_SECONDS = 4.0
 """How long a killed task may take to stop its job. Airflow ends its process after five."""
@@ -25,15 +27,20 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
     While it waits it needs no worker, and the job's log appears in the task's log. Returns the run's record, which
     `ChooseCheckpointOperator` takes.
 
-    The job is stopped when the task is marked failed or successful, when its DAG run times out, and when
-    `training_timeout` has passed; not when a worker or a triggerer is restarted or dies: the next takes it up.
+    The job is stopped when the task is marked failed or successful, when its DAG run times out, when `training_timeout`
+    has passed, and when the run has used `max_runtime` or `max_gpu_hours`; not when a worker or a triggerer is
+    restarted or dies: the next takes it up.
 
     Args:
         config, source_dir, environment_variables, baseten_conn_id, retrain_when_cleared, on_clear: as for
             `SubmitTrainingJobOperator`.
         max_failures: how many failed attempts are followed by another within one try of the task.
         max_preemptions: the same for attempts that lost their machines.
-        training_timeout: seconds from a job's creation after which it is stopped and the task fails; None for never.
+        training_timeout: seconds from a job's creation, its time in the queue included, after which it is stopped and
+            the task fails; None for never.
+        max_runtime: seconds, or a timedelta, that all attempts of the run may run together, those of earlier tries of
+            the task included and times in the queue not; then the job is stopped and the task fails; None for any.
+        max_gpu_hours: the same for GPUs × nodes × hours.
         outage: seconds for which an API that does not answer is put up with.
         follow_logs: whether to show the job's log. With hundreds of tasks at once, each costs a call per look.
         deferrable: whether to wait in the triggerer rather than on a worker.
@@ -45,6 +52,8 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
         max_failures: int = 2,
         max_preemptions: int = 10,
         training_timeout: float | None = None,
+        max_runtime: float | timedelta | None = None,
+        max_gpu_hours: float | None = None,
         outage: float = 1800.0,
         follow_logs: bool = True,
         deferrable: bool = True,
@@ -54,6 +63,8 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
         self.max_failures = max_failures
         self.max_preemptions = max_preemptions
         self.training_timeout = training_timeout
+        self.max_runtime = max_runtime.total_seconds() if isinstance(max_runtime, timedelta) else max_runtime
+        self.max_gpu_hours = max_gpu_hours
         self.outage = outage
         self.follow_logs = follow_logs
         self.deferrable = deferrable
@@ -113,20 +124,25 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
         if self._killed:
             self._stop_if_unwanted()
         self._show(run.record)
-        attendance = self._attendance(run.record)
+        attendance = self._attendance(run, client)
         if self.deferrable:
             self._defer(run.record, attendance)
         client.run(attend(attendance), on_event=teller(self.log))
 
-    def _attendance(self, record: RunRecord) -> Attendance:
+    def _attendance(self, run: TaskRun, client: Client) -> Attendance:
         from airflow_provider_truss_train.attending import Attendance
+        from truss_train_core import runs
 
+        record, budget = run.record, self._budget()
+        used = client.run(runs.usage(record, without=record.attempt.job_id)) if budget else runs.Usage()
         return Attendance(
             project_id=record.project_id or "",
             job_id=record.attempt.job_id or "",
             timeout=self.training_timeout,
             outage=self.outage,
             follow_logs=self.follow_logs,
+            budget=budget.model_dump(),
+            used=used.model_dump(),
         )
 
     def _defer(self, record: RunRecord, attendance: Attendance) -> None:
@@ -164,5 +180,14 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
         else:
             self.log.info("The task is %s: its job goes on, and the next try takes it up.", state or "to run again")
 
-    def _budgets(self) -> dict[str, int]:
-        return {"max_failures": self.max_failures, "max_preemptions": self.max_preemptions}
+    def _budgets(self) -> dict[str, Any]:
+        return {
+            "max_failures": self.max_failures,
+            "max_preemptions": self.max_preemptions,
+            "budget": self._budget(),
+        }
+
+    def _budget(self) -> Budget:
+        from truss_train_core import runs
+
+        return runs.Budget(runtime=self.max_runtime, gpu_hours=self.max_gpu_hours)
