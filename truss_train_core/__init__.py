@@ -10,7 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from truss_train_core import checkpoints, datasets, definitions, deployments, errors, events, jobs, lineage, runs
+    from truss_train_core import (
+        checkpoints,
+        curves,
+        datasets,
+        definitions,
+        deployments,
+        errors,
+        events,
+        jobs,
+        lineage,
+        runs,
+    )
     from truss_train_core.api.client import AsyncClient, Client
     from truss_train_core.api.clock import Clock
     from truss_train_core.api.flows import Event, Flow
@@ -21,7 +32,9 @@ if TYPE_CHECKING:
     from truss_train_core.runs import RunPlan, RunRecord
     from truss_train_core.waiting import Limits
 
-_ROOMS = ("checkpoints", "datasets", "definitions", "deployments", "errors", "events", "jobs", "lineage", "runs")
+_ROOMS = (
+    "checkpoints", "curves", "datasets", "definitions", "deployments", "errors", "events", "jobs", "lineage", "runs",
+)  # fmt: skip
 _HOMES = {
     "AsyncClient": "api.client",
     "Client": "api.client",
@@ -54,6 +67,7 @@ __all__ = [
     "RunPlan",
     "RunRecord",
     "checkpoints",
+    "curves",
     "datasets",
     "definitions",
     "deployments",

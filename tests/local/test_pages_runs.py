@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from served_platform import Served
 
+from truss_train_core.curves import Measured
 from truss_train_core.jobs.names import attempt_of, job_name, run_key
 from truss_train_core.local.pages import runs
-from truss_train_core.local.pages.runs import Attempt, charts, joined
+from truss_train_core.local.pages.runs import charts
 from truss_train_core.local.server.lifecycle import find_job
 
 
@@ -19,36 +20,9 @@ def measured(*steps: int, loss: float = 1.0) -> list[dict[str, float]]:
     return [{"step": float(step), "loss": loss} for step in steps]
 
 
-def test_a_resumed_curve_goes_on_where_the_former_one_was_left() -> None:
-    run = [
-        Attempt("a", 1, None, measured(1, 2, 3, 4, loss=1)),
-        Attempt("b", 2, 2, measured(1, 2, 3, 4, 5, loss=2)),  # its state tells of the steps before it, too
-    ]
-    curve = joined(run)["loss"]
-
-    assert curve.counted == {1: 1, 2: 1, 3: 2, 4: 2, 5: 2}
-    assert curve.set_aside == {3: 1, 4: 1}
-
-
-def test_an_attempt_that_has_measured_nothing_yet_takes_back_what_it_will_repeat() -> None:
-    curve = joined([Attempt("a", 1, None, measured(1, 2, 3)), Attempt("b", 2, 2, [])])["loss"]
-
-    assert (list(curve.counted), list(curve.set_aside)) == ([1, 2], [3])
-
-
-def test_an_attempt_that_began_anew_shows_that_it_did() -> None:
-    curve = joined([Attempt("a", 1, None, measured(1, 2)), Attempt("b", 2, None, measured(1, loss=3))])["loss"]
-
-    assert (curve.counted, curve.set_aside) == ({1: 3}, {1: 1, 2: 1})
-
-
-def test_what_came_before_a_run_is_part_of_its_curve() -> None:
-    assert list(joined([Attempt("a", 1, 2, measured(1, 2, 3))])["loss"].counted) == [1, 2, 3]
-
-
 def test_training_and_evaluation_share_a_chart_and_speed_is_not_drawn() -> None:
     record = {"step": 1.0, "loss": 1.0, "eval_loss": 2.0, "eval_accuracy": 0.5, "eval_runtime": 9.0, "epoch": 1.0}
-    drawn = charts([Attempt("a", 1, None, [record])])["charts"]
+    drawn = charts([Measured("a", 1, None, [record])])["charts"]
 
     assert [(chart["title"], [line["label"] for line in chart["lines"]]) for chart in drawn] == [
         ("loss", ["loss", "eval_loss"]),
@@ -59,7 +33,7 @@ def test_training_and_evaluation_share_a_chart_and_speed_is_not_drawn() -> None:
 def test_a_long_history_is_thinned_and_rare_points_stay() -> None:
     records: list[dict[str, float]] = measured(*range(50_000))
     records += [{"step": float(step), "eval_loss": 1.0} for step in range(1, 50_000, 10_000)]
-    (chart,) = charts([Attempt("a", 1, None, records)])["charts"]
+    (chart,) = charts([Measured("a", 1, None, records)])["charts"]
 
     assert len(chart["x"]) < 1100
     assert chart["x"][-1] == 49_999
@@ -69,7 +43,7 @@ def test_a_long_history_is_thinned_and_rare_points_stay() -> None:
 def test_what_is_not_a_number_is_left_out() -> None:
     records = [{"step": 1.0, "loss": math.nan}, {"step": 2.0, "loss": math.inf}, {"step": 3.0, "loss": 1.0}]
 
-    json.dumps(charts([Attempt("a", 1, None, records)]), allow_nan=False)
+    json.dumps(charts([Measured("a", 1, None, records)]), allow_nan=False)
 
 
 def test_a_name_tells_its_run_and_attempt() -> None:

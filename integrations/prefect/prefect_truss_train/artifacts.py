@@ -18,13 +18,11 @@ from prefect import artifacts as prefect
 from prefect.logging import get_logger
 from typing_extensions import ParamSpec
 
-from prefect_truss_train.loss_curve import loss_curve
-
 if TYPE_CHECKING:
     from prefect_truss_train.training_run import TrainingRun
     from truss_train_core import Flow
-    from truss_train_core.api.models import TrainingJob
     from truss_train_core.checkpoints import Candidate, TrainerState
+    from truss_train_core.jobs import TrainingJob
     from truss_train_core.runs import Best
 
 P = ParamSpec("P")
@@ -91,7 +89,9 @@ class Progress:
         if time.monotonic() < self._next_look and not job.is_terminal:
             return
         self._next_look = time.monotonic() + INTERVAL
-        state = yield from newest_state([job])
+        from truss_train_core import curves
+
+        state = yield from curves.newest_state(job)
         percent = 100.0 if job.succeeded else _percent(state)
         self._show(percent, f"{job.name}: {_where(state)}")
 
@@ -106,22 +106,6 @@ class Progress:
         else:
             _in_place(prefect.update_progress_artifact, self._artifact, percent, words)
         self._shown = percent, words
-
-
-def newest_state(jobs: Sequence[TrainingJob]) -> Flow[TrainerState | None]:
-    """The furthest training state in the complete checkpoints of these jobs; None where there is none."""
-    from truss_train_core import checkpoints
-
-    furthest: TrainerState | None = None
-    for job in jobs:
-        survey = yield from checkpoints.survey(job)
-        for checkpoint in reversed(survey.checkpoints):
-            if checkpoints.complete(survey, checkpoint) is None:
-                state = yield from checkpoints.read_state(survey, checkpoint)
-                if state and (furthest is None or state.global_step > furthest.global_step):
-                    furthest = state
-                break
-    return furthest
 
 
 def _percent(state: TrainerState | None) -> float:
@@ -153,10 +137,18 @@ def show_choice(run: TrainingRun, best: Best | None) -> None:
     requirement = checkpoints.deployable if run.deployment else checkpoints.complete
     sources = best.sources() if best else checkpoints.DEFAULT
     _show_table(run, client.run(checkpoints.candidates(jobs, sources=sources, requirement=requirement)))
-    state = client.run(newest_state(jobs))
-    picture = loss_curve(state, run.record.choice) if state else None
-    if picture:
+    if picture := loss_curve(run, jobs):
         _in_place(prefect.create_image_artifact, picture, key(run.project.name, "loss"), "loss by step")
+
+
+def loss_curve(run: TrainingRun, jobs: Sequence[TrainingJob]) -> str | None:
+    """The address of a picture of the run's loss over all its attempts; None where too little was measured."""
+    from truss_train_core import curves
+
+    attempts = run.client().run(curves.measured(run.record, jobs))
+    chosen = run.record.choice.checkpoint.step if run.record.choice else None
+    picture = curves.loss_curve(curves.joined(attempts), resumed=curves.resumed_at(attempts), chosen=chosen)
+    return curves.as_address(picture) if picture else None
 
 
 def _show_table(run: TrainingRun, candidates: Sequence[Candidate]) -> None:
@@ -186,14 +178,13 @@ def show_summary(run: TrainingRun) -> None:
     """The run on one page: attempts, the choice, the loss curve, the deployment and its answer."""
     from truss_train_core import runs
 
-    client = run.client()
-    state = client.run(newest_state(client.run(runs.jobs_of(run.record))))
+    picture = loss_curve(run, run.client().run(runs.jobs_of(run.record)))
     name, about = key(run.project.name, "summary"), f"training run of {run.project.name}"
-    _in_place(prefect.create_markdown_artifact, summary(run, state), name, about)
+    _in_place(prefect.create_markdown_artifact, summary(run, picture), name, about)
 
 
-def summary(run: TrainingRun, state: TrainerState | None) -> str:
-    """The text of the summary, in Markdown."""
+def summary(run: TrainingRun, picture: str | None) -> str:
+    """The text of the summary, in Markdown; `picture` is the address of the loss curve."""
     record, remote = run.record, run.remote()
     lines = [f"# {run.project.name}", "", "| attempt | job | ended | started from |", "| --- | --- | --- | --- |"]
     for each in record.attempts:
@@ -202,7 +193,7 @@ def summary(run: TrainingRun, state: TrainerState | None) -> str:
         lines.append(f"| {each.number} | [{each.job_name}]({page}) | {each.cause or each.status or ''} | {origin} |")
     if record.choice:
         lines += ["", f"{STAR} **{record.choice.checkpoint.name}**: {record.choice.reason}."]
-    if state and (picture := loss_curve(state, record.choice)):
+    if picture:
         lines += ["", f"![loss by step]({picture})"]
     if record.deployment:
         page = remote.model_page(record.deployment.model_id, record.deployment.deployment_id)

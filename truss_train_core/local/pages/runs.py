@@ -3,17 +3,14 @@
 Attempts of a run carry its key in their names (`jobs.names`). A job without a key that was started from a checkpoint
 goes on where another job left off: it and those before it count as a run, too.
 
-What was measured comes from training states, which tell of everything up to their checkpoint. An attempt that goes on
-from step 900 continues the curve there; what the one before it measured after step 900 is set aside.
+How their curves become one: `truss_train_core.curves`.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from truss_train_core.checkpoints import step_of
 from truss_train_core.checkpoints import trainer_state as states
 from truss_train_core.checkpoints.sources import metrics_files
 from truss_train_core.checkpoints.trainer_state import TrainerState, numbers
+from truss_train_core.curves.joining import Curve, Measured, joined, resumed_at
 from truss_train_core.jobs.names import attempt_of
 from truss_train_core.local.runner import StoredCheckpoint
 from truss_train_core.local.server.data_dir import DataDir
@@ -34,32 +32,6 @@ from truss_train_core.local.server.references import stored_checkpoints
 _LONGEST_RUN = 100
 _MOST_POINTS = 1000
 _LARGEST_STATE = 32 * 1024**2
-_NOT_DRAWN = re.compile(r"_runtime$|_per_second$|^total_flos$|^(train_)?steps?$|^epoch$")
-"""How fast it went, and where: not how well."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One job of a run.
-
-    Attributes:
-        number: from 1.
-        start: the step of the checkpoint that it went on from; None where it began anew.
-        records: what it measured, each with a "step".
-    """
-
-    job_id: str
-    number: int
-    start: int | None
-    records: Sequence[Mapping[str, float]]
-
-
-@dataclass
-class Curve:
-    """One metric over the steps of a run: what counts, and what was measured after the step that was gone back to."""
-
-    counted: dict[float, float] = field(default_factory=dict)
-    set_aside: dict[float, float] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- which jobs are a run
@@ -95,10 +67,10 @@ def _ancestors_of(session: Session, job: Job) -> list[Job]:
 # ---------------------------------------------------------------- what they measured
 
 
-def attempts(data: DataDir, jobs: Sequence[Job]) -> list[Attempt]:
+def attempts(data: DataDir, jobs: Sequence[Job]) -> list[Measured]:
     """What each job of a run measured."""
     return [
-        Attempt(job.id, number, _start_of(data, job), records_of(data, job)) for number, job in enumerate(jobs, 1)
+        Measured(job.id, number, _start_of(data, job), records_of(data, job)) for number, job in enumerate(jobs, 1)
     ]  # fmt: skip
 
 
@@ -176,36 +148,15 @@ def _start_of(data: DataDir, job: Job) -> int | None:
 # ---------------------------------------------------------------- curves
 
 
-def joined(run: Iterable[Attempt]) -> dict[str, Curve]:
-    """The curve of each metric over all attempts."""
-    curves: defaultdict[str, Curve] = defaultdict(Curve)
-    for attempt in run:
-        start = -math.inf if attempt.start is None else attempt.start
-        if attempt.number > 1:
-            for curve in curves.values():
-                gone = {step: value for step, value in curve.counted.items() if step > start}
-                curve.set_aside.update(gone)
-                curve.counted = {step: value for step, value in curve.counted.items() if step not in gone}
-        for record in attempt.records:
-            for name, value in record.items():
-                if not _NOT_DRAWN.search(name) and math.isfinite(value):
-                    known = curves[name].counted
-                    if record["step"] > start or record["step"] not in known:
-                        known[record["step"]] = value
-    return dict(curves)
-
-
-def charts(run: Sequence[Attempt]) -> dict[str, Any]:
+def charts(run: Sequence[Measured]) -> dict[str, Any]:
     """What the page draws: a chart for each metric, its training and evaluation together; and where it was resumed."""
     grouped: defaultdict[str, dict[str, Curve]] = defaultdict(dict)
     for name, curve in joined(run).items():
         grouped[re.sub(r"^(eval|train|validation|val|test)_", "", name)][name] = curve
     return {
         "charts": [_chart(title, grouped[title]) for title in sorted(grouped, key=_importance)],
-        "resumes": [
-            {"step": attempt.start or 0, "attempt": attempt.number} for attempt in run if attempt.number > 1
-        ],
-    }  # fmt: skip
+        "resumes": [{"step": step, "attempt": number} for number, step in resumed_at(run)],
+    }
 
 
 def _chart(title: str, curves: Mapping[str, Curve]) -> dict[str, Any]:
