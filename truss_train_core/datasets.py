@@ -21,11 +21,12 @@ from pydantic import BaseModel, ConfigDict
 
 from truss_train_core.errors import DatasetNotFound, DatasetUnavailable
 
-__all__ = ["HUGGING_FACE", "DataFile", "DatasetVersion", "fingerprint", "look", "look_at_hub"]
+__all__ = ["HUB", "HUGGING_FACE", "DataFile", "DatasetVersion", "fingerprint", "look", "look_at_hub"]
 
 HUGGING_FACE = "hf://"
 """What the address of a dataset of the Hub begins with: "hf://organization/dataset", "…@revision"."""
 HUB = "https://huggingface.co"
+"""Where the Hub is unless somebody says otherwise."""
 _TIMEOUT = 60.0
 
 

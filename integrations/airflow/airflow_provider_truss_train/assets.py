@@ -1,11 +1,13 @@
 """Asset watchers: a new version of a dataset, or a new checkpoint, becomes an asset event, once.
 
-    data = Asset("digits-data", watchers=[AssetWatcher(name="files", trigger=NewDatasetVersionTrigger(url="s3://b/d"))])
+    data = Asset("digits", watchers=[AssetWatcher(name="files", trigger=NewDatasetVersionTrigger(source="s3://b/d"))])
     with DAG("retrain", schedule=[data]): ...
 
-The event's extra holds the facts under `payload`, so that a DAG trains on exactly the version that set it off. What was
-told of already is kept in Airflow's asset state: a triggerer that is restarted tells of nothing twice. Airflow runs
-one trigger for all assets whose watchers are equal.
+The event's extra holds the facts under `payload`, so that a DAG trains on exactly the version that set it off.
+
+Watchers of one place share one look per interval, through Airflow's shared streams: the stream hands out everything
+that there is, again and again, and each watcher picks what it has not told of yet. That it keeps in the state of its
+assets, so a triggerer that is restarted tells of nothing again.
 """
 
 from __future__ import annotations
@@ -13,92 +15,152 @@ from __future__ import annotations
 import abc
 import asyncio
 import hashlib
+import json
+import logging
 import random
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
 
 from airflow_provider_truss_train.facts import checkpoint_facts
 from airflow_provider_truss_train.hooks import DEFAULT_CONNECTION, BasetenHook
 
 if TYPE_CHECKING:
-    from truss_train_core import AsyncClient
+    from truss_train_core.datasets import DataFile, DatasetVersion
 
-STATE_KEY = "truss_train_told"
+KEPT = 200
+"""How many versions are remembered beside those that are there."""
+PERSISTED_WITHIN = 3.0
+"""Seconds after which Airflow has stored an event that was fired. A version is noted as told only then: a triggerer
+that is killed in between tells of it twice rather than never."""
+
+log = logging.getLogger(__name__)
+Versions = dict[str, dict[str, Any]]
+"""What there is: the facts of each version, the earliest first."""
+Look = Callable[[], Awaitable[Versions]]
 
 
 class _Watcher(BaseEventTrigger):
-    """Looks every so often, and tells of each version once.
+    """Tells of each version once.
 
     Args:
-        poll_interval: seconds between two looks.
-        arguments: what else tells this watcher from others.
+        place: what makes up the place that is looked at; watchers for which it is equal share the looks.
+        own: what else tells this watcher from others.
     """
 
-    def __init__(self, *, poll_interval: float, **arguments: Any) -> None:
+    persisted_within = PERSISTED_WITHIN
+
+    def __init__(self, *, place: Mapping[str, Any], **own: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.poll_interval = poll_interval
-        self.arguments = arguments
+        self.place = dict(place)
+        self.own = own
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        kind = type(self)
-        return f"{kind.__module__}.{kind.__name__}", {"poll_interval": self.poll_interval, **self.arguments}
+        return _path(type(self)), {**self.place, **self.own}
+
+    def shared_stream_key(self) -> Hashable:
+        return (_path(type(self)), *sorted(self.place.items(), key=lambda item: item[0]))
+
+    @classmethod
+    @abc.abstractmethod
+    def looking(cls, kwargs: Mapping[str, Any]) -> AbstractAsyncContextManager[Look]:
+        """Get hold of what is needed to look at the place, for as long as somebody watches it."""
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Versions]:
+        interval = kwargs["poll_interval"]
+        while True:
+            try:
+                async with cls.looking(kwargs) as look:
+                    while True:
+                        yield await look()
+                        await _pause(interval)
+            except Exception as error:  # a watcher that fails is gone for good, and storages raise what they like
+                log.warning("Not seen this time, looked at again in about %.0f s: %s", interval, error)
+            await _pause(interval)
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
+        told = await self._told()
+        async for versions in shared_stream:
+            new = [version for version in versions if version not in told and self.wants(versions[version])]
+            for version in new:
+                yield TriggerEvent(versions[version])  # type: ignore[no-untyped-call]
+            if new:
+                gone = [version for version in told if version not in versions]
+                told = [*gone[-KEPT:], *(each for each in told if each in versions), *new]
+                await asyncio.sleep(self.persisted_within)
+                for state in self._states():
+                    await state.aset(self._state_key(), told)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        async with AsyncExitStack() as stack:
-            await self.begin(stack)
-            store = self.asset_state_store
-            told: Any = await store.aget(STATE_KEY, []) if store else []
-            while True:
-                versions = await self._look_or_warn()
-                new = [version for version in versions if version not in told]
-                for version in new:
-                    yield TriggerEvent(versions[version])  # type: ignore[no-untyped-call]
-                if new:
-                    told = list(versions)
-                    if store:
-                        await store.aset(STATE_KEY, told)
-                await asyncio.sleep(self.poll_interval * random.uniform(0.85, 1.15))  # noqa: S311 (spread, not secrecy)
+        async for event in self.filter_shared_stream(self.open_shared_stream(self.serialize()[1])):
+            yield event
 
-    async def begin(self, stack: AsyncExitStack) -> None:
-        """Get hold of what is needed for as long as the watcher runs."""
+    def wants(self, facts: Mapping[str, Any]) -> bool:
+        """Whether this watcher tells of a version."""
+        return True
 
-    @abc.abstractmethod
-    async def look(self) -> dict[str, dict[str, Any]]:
-        """The versions that there are, with the facts of each."""
+    async def _told(self) -> list[str]:
+        """What was told of, to any of the assets: Airflow runs one trigger for all whose watchers are equal."""
+        kept = [await state.aget(self._state_key(), []) for state in self._states()]
+        return list(dict.fromkeys(version for versions in kept for version in versions))
 
-    async def _look_or_warn(self) -> dict[str, dict[str, Any]]:
-        from truss_train_core.errors import TrussTrainError
+    def _states(self) -> list[Any]:
+        """What Airflow keeps for each asset that is watched; none outside a triggerer.
 
-        try:
-            return await self.look()
-        except (TrussTrainError, OSError) as error:
-            self.log.warning("Not seen this time: %s", error)
-            return {}
+        A trigger is not told which assets these are, and the store answers by asset only: hence its private list.
+        """
+        return list(self.asset_state_store._by_name.values()) if self.asset_state_store else []
+
+    def _state_key(self) -> str:
+        """An asset may have several watchers, so each has a key of its own."""
+        told_apart = json.dumps([*self.serialize()], sort_keys=True)
+        return f"truss_train_told_{hashlib.sha256(told_apart.encode()).hexdigest()[:12]}"
 
 
 class NewDatasetVersionTrigger(_Watcher):
-    """Fires when the files below a path have changed, and then have stayed as they are for one interval.
+    """Fires when a dataset has a new version: another commit on the Hugging Face Hub, or other files elsewhere.
 
-    The facts: `url`, `version` (a digest of names, sizes and times of the files), `files` and `bytes`.
+    Files have to stay as they are from one look to the next before they are a version, so that one is not told of
+    while it is being written. The facts: `source`, `version`, and for files `files` and `size_bytes`.
 
     Args:
-        url: of a directory, for Airflow's `ObjectStoragePath`: file:///…, s3://…, gs://…
-        conn_id: connection for that storage, or None.
+        source: a directory, for Airflow's `ObjectStoragePath` (s3://…, gs://…, file:///…); or a dataset of the Hub,
+            "hf://organization/dataset", or with "@revision".
+        conn_id: connection for that storage, or None. For the Hub, its `host` is the Hub's address (by default
+            https://huggingface.co) and its `password` the token.
         poll_interval: seconds between two looks.
     """
 
-    def __init__(self, *, url: str, conn_id: str | None = None, poll_interval: float = 60.0) -> None:
-        super().__init__(poll_interval=poll_interval, url=url, conn_id=conn_id)
-        self._before = ""
+    def __init__(self, *, source: str, conn_id: str | None = None, poll_interval: float = 60.0) -> None:
+        super().__init__(place={"source": source, "conn_id": conn_id, "poll_interval": poll_interval})
 
-    async def look(self) -> dict[str, dict[str, Any]]:
-        facts = await asyncio.to_thread(dataset_facts, self.arguments["url"], self.arguments["conn_id"])
-        settled = facts["version"] == self._before and facts["files"] > 0
-        self._before = facts["version"]
-        return {facts["version"]: facts} if settled else {}
+    @classmethod
+    @asynccontextmanager
+    async def looking(cls, kwargs: Mapping[str, Any]) -> AsyncIterator[Look]:
+        from truss_train_core.datasets import HUGGING_FACE
+        from truss_train_core.errors import DatasetNotFound
+
+        source, conn_id = kwargs["source"], kwargs["conn_id"]
+        is_on_hub = source.startswith(HUGGING_FACE)
+        find = sync_to_async(_on_hub if is_on_hub else _stored, thread_sensitive=False)
+        before: str | None = None
+
+        async def look() -> Versions:
+            nonlocal before
+            try:
+                found = await find(source, conn_id)
+            except DatasetNotFound as error:
+                log.info("%s It is waited for.", error)
+                return {}
+            settled, before = is_on_hub or found.version == before, found.version
+            return {found.version: found.model_dump(exclude_none=True)} if settled else {}
+
+        yield look
 
 
 class NewCheckpointTrigger(_Watcher):
@@ -108,44 +170,94 @@ class NewCheckpointTrigger(_Watcher):
 
     Args:
         project: its id or name.
+        step: checkpoints of earlier training steps are left out.
         baseten_conn_id: id of the connection.
         poll_interval: seconds between two looks.
     """
 
-    def __init__(self, *, project: str, baseten_conn_id: str = DEFAULT_CONNECTION, poll_interval: float = 30.0) -> None:
-        super().__init__(poll_interval=poll_interval, project=project, baseten_conn_id=baseten_conn_id)
-        self._client: AsyncClient | None = None
+    def __init__(
+        self,
+        *,
+        project: str,
+        step: int = 0,
+        baseten_conn_id: str = DEFAULT_CONNECTION,
+        poll_interval: float = 30.0,
+    ) -> None:
+        place = {"project": project, "baseten_conn_id": baseten_conn_id, "poll_interval": poll_interval}
+        super().__init__(place=place, step=step)
+        self.step = step
 
-    async def begin(self, stack: AsyncExitStack) -> None:
-        hook = BasetenHook(self.arguments["baseten_conn_id"])
-        self._client = await stack.enter_async_context(hook.async_client())
+    def wants(self, facts: Mapping[str, Any]) -> bool:
+        return (facts["step"] or 0) >= self.step
 
-    async def look(self) -> dict[str, dict[str, Any]]:
+    @classmethod
+    @asynccontextmanager
+    async def looking(cls, kwargs: Mapping[str, Any]) -> AsyncIterator[Look]:
         from truss_train_core import checkpoints, jobs
+        from truss_train_core.errors import JobNotFound
 
-        assert self._client
-        project = self.arguments["project"]
-        job = await self._client.run(jobs.find(project=project))
-        listed = await self._client.run(checkpoints.list_checkpoints(job))
-        return {
-            f"{job.id}/{each.checkpoint_id}": {"project": project, **checkpoint_facts(each)}
-            for each in listed
-            if each.sync_status == "COMPLETE"
-        }
+        project = kwargs["project"]
+        async with BasetenHook(kwargs["baseten_conn_id"]).async_client() as client:
+
+            async def look() -> Versions:
+                try:
+                    job = await client.run(jobs.find(project=project))
+                except JobNotFound as error:
+                    log.info("%s It is waited for.", error)
+                    return {}
+                listed = await client.run(checkpoints.list_checkpoints(job))
+                return {
+                    f"{job.id}/{each.checkpoint_id}": {"project": project, **checkpoint_facts(each)}
+                    for each in listed
+                    if each.sync_status == "COMPLETE"
+                }
+
+            yield look
 
 
-def dataset_facts(url: str, conn_id: str | None) -> dict[str, Any]:
-    """What there is below a path. Blocking.
-
-    Raises:
-        OSError: it cannot be listed.
-    """
+def _stored(source: str, conn_id: str | None) -> DatasetVersion:
+    """The version of a dataset in a storage that Airflow knows. Blocking."""
     from airflow.sdk import ObjectStoragePath
 
-    root = ObjectStoragePath(url, conn_id=conn_id)
-    digest, count, size = hashlib.sha256(), 0, 0
-    for path, facts in sorted(root.fs.find(root.path, detail=True).items()):
-        changed = facts.get("etag") or facts.get("ETag") or facts.get("mtime") or facts.get("updated") or ""
-        digest.update(f"{path}\0{facts['size']}\0{changed}\n".encode())
-        count, size = count + 1, size + facts["size"]
-    return {"url": url, "version": digest.hexdigest()[:16], "files": count, "bytes": size}
+    from truss_train_core import datasets
+
+    root = ObjectStoragePath(source, conn_id=conn_id)
+    root.fs.invalidate_cache()  # file systems remember their listings
+    try:
+        listing = root.fs.find(root.path, detail=True)
+    except FileNotFoundError:
+        listing = {}
+    return datasets.fingerprint(source, _files(listing, root.path))
+
+
+def _files(listing: Mapping[str, Mapping[str, Any]], root: str) -> Iterator[DataFile]:
+    from truss_train_core.datasets import DataFile
+
+    for path, facts in listing.items():
+        tags = (
+            facts.get(key) for key in ("etag", "ETag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
+        )
+        tag = next((str(tag) for tag in tags if tag), str(facts.get("created", "")))
+        yield DataFile(name=path.removeprefix(root).lstrip("/"), size=facts["size"] or 0, tag=tag)
+
+
+def _on_hub(source: str, conn_id: str | None) -> DatasetVersion:
+    """The version of a dataset on the Hub. Blocking."""
+    from truss_train_core import datasets
+
+    if conn_id is None:
+        return datasets.look(source)
+    connection = BaseHook.get_connection(conn_id)
+    host = connection.host or datasets.HUB
+    endpoint = host if "://" in host else f"{connection.schema or 'https'}://{host}"
+    if connection.port:
+        endpoint = f"{endpoint}:{connection.port}"
+    return datasets.look_at_hub(source, endpoint=endpoint, token=connection.password)
+
+
+def _path(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__name__}"
+
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds * random.uniform(0.85, 1.15))  # noqa: S311 (spread, not secrecy)

@@ -1,22 +1,32 @@
-"""The watchers: each version is told of once, also over restarts."""
+"""The watchers: each version is told of once, also over restarts, and watchers of one place look once."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from airflow.sdk import Asset
+from airflow.sdk.execution_time.context import AssetStateStoreAccessors
+from airflow.triggers.shared_stream import SharedStreamManager
 from dag_runs import QUICK
 
 from airflow_provider_truss_train.assets import NewCheckpointTrigger, NewDatasetVersionTrigger
 from truss_train_core import Client, push
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
-class AssetState:
-    """As much of Airflow's asset state as is used."""
+class Kept:
+    """What Airflow keeps for one asset."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -25,47 +35,167 @@ class AssetState:
         return self.values.get(key, default)
 
     async def aset(self, key: str, value: Any) -> None:
-        self.values[key] = list(value)
+        self.values[key] = json.loads(json.dumps(value))
 
 
-def events(trigger: Any, count: int, state: AssetState) -> list[Any]:
-    """The first `count` payloads, and that the last of them is noted."""
-    trigger.asset_state_store = state
+def store(*kept: Kept) -> AssetStateStoreAccessors:
+    """Airflow's own store for as many assets, but kept here."""
+    made = AssetStateStoreAccessors(inlets=[Asset(f"asset-{number}") for number in range(len(kept))])
+    made._by_name = dict(zip(made._by_name, kept, strict=True))  # type: ignore[arg-type]
+    return made
 
-    async def collect() -> list[Any]:
-        payloads: list[Any] = []
-        stream = trigger.run()
-        while len(payloads) < count:
-            payloads.append((await asyncio.wait_for(anext(stream), DEADLINE)).payload)
+
+def told(trigger: Any, count: int, *kept: Kept) -> list[Any]:
+    """The payloads of the first `count` events, once they are noted, and that nothing follows them."""
+    trigger.asset_state_store = store(*kept)
+    trigger.persisted_within = 0.0
+    return asyncio.run(_collect(trigger.run(), count))
+
+
+async def _collect(events: AsyncIterator[Any], count: int) -> list[Any]:
+    async with aclosing(events) as stream:  # type: ignore[type-var]
+        payloads = [(await asyncio.wait_for(anext(stream), DEADLINE)).payload for _ in range(count)]
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(anext(stream), 1.0)  # nothing is told twice
-        await stream.aclose()
-        return payloads
-
-    return asyncio.run(collect())
+            await asyncio.wait_for(anext(stream), 1.0)
+    return payloads
 
 
-def test_a_version_of_a_dataset_is_told_of_once_and_not_again_after_a_restart(tmp_path: Path) -> None:
-    state = AssetState()
+def test_a_version_of_files_is_told_of_once_and_not_again_after_a_restart(tmp_path: Path) -> None:
+    kept = Kept()
     (tmp_path / "a.csv").write_text("1,2")
-    watch = {"url": tmp_path.as_uri(), "poll_interval": 0.1}
-    (first,) = events(NewDatasetVersionTrigger(**watch), 1, state)
-    assert (first["files"], first["bytes"]) == (1, 3)
-    assert events(NewDatasetVersionTrigger(**watch), 0, state) == []
+    watch = {"source": tmp_path.as_uri(), "poll_interval": 0.1}
+    (first,) = told(NewDatasetVersionTrigger(**watch), 1, kept)
+    assert (first["source"], first["files"], first["size_bytes"]) == (tmp_path.as_uri(), 1, 3)
+    assert told(NewDatasetVersionTrigger(**watch), 0, kept) == []
     (tmp_path / "b.csv").write_text("3")
-    (second,) = events(NewDatasetVersionTrigger(**watch), 1, state)
+    (second,) = told(NewDatasetVersionTrigger(**watch), 1, kept)
     assert second["files"] == 2
     assert second["version"] != first["version"]
+    (tmp_path / "b.csv").unlink()
+    assert told(NewDatasetVersionTrigger(**watch), 0, kept) == []  # the first version is back, and was told of
 
 
-def test_a_dataset_that_cannot_be_read_yet_is_waited_for(tmp_path: Path) -> None:
-    trigger = NewDatasetVersionTrigger(url=(tmp_path / "later").as_uri(), poll_interval=0.1)
-    assert events(trigger, 0, AssetState()) == []
+def test_a_watcher_of_two_assets_notes_a_version_with_both(tmp_path: Path) -> None:
+    first, second = Kept(), Kept()
+    (tmp_path / "a.csv").write_text("1,2")
+    watch = {"source": tmp_path.as_uri(), "poll_interval": 0.1}
+    assert len(told(NewDatasetVersionTrigger(**watch), 1, first, second)) == 1
+    for kept in (first, second):
+        assert told(NewDatasetVersionTrigger(**watch), 0, kept) == []
+
+
+def test_a_triggerer_that_dies_before_the_event_is_stored_tells_of_it_again(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1,2")
+    kept = Kept()
+    trigger = NewDatasetVersionTrigger(source=tmp_path.as_uri(), poll_interval=0.1)
+    trigger.asset_state_store = store(kept)
+
+    async def until_the_event() -> Any:
+        async with aclosing(trigger.run()) as stream:  # type: ignore[type-var]
+            return (await asyncio.wait_for(anext(stream), DEADLINE)).payload
+
+    lost = asyncio.run(until_the_event())
+    assert told(NewDatasetVersionTrigger(source=tmp_path.as_uri(), poll_interval=0.1), 1, kept) == [lost]
+
+
+def test_a_dataset_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    trigger = NewDatasetVersionTrigger(source=(tmp_path / "later").as_uri(), poll_interval=0.1)
+    assert told(trigger, 0, Kept()) == []
+
+
+def test_a_commit_of_the_hub_is_told_of_once_through_outages(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_HUB", json.dumps({"conn_type": "http", "host": hub.url, "password": "good"}))
+    kept = Kept()
+    watch = {"source": "hf://someone/reviews", "conn_id": "hub", "poll_interval": 0.1}
+    hub.failures = 3
+    (first,) = told(NewDatasetVersionTrigger(**watch), 1, kept)
+    assert first == {"source": "hf://someone/reviews", "version": "commit-1"}
+    assert hub.failures == 0
+    hub.commit = "commit-2"
+    (second,) = told(NewDatasetVersionTrigger(**watch), 1, kept)
+    assert second["version"] == "commit-2"
+    assert told(NewDatasetVersionTrigger(**watch), 0, kept) == []
+    assert "good" not in json.dumps([NewDatasetVersionTrigger(**watch).serialize(), kept.values])
 
 
 def test_each_checkpoint_of_a_project_is_told_of_once(client: Client) -> None:
     push(QUICK, client.remote)
-    state = AssetState()
-    told = events(NewCheckpointTrigger(project="quick", poll_interval=0.3), 5, state)
-    assert [each["name"] for each in told] == [f"checkpoint-{step}" for step in range(1, 6)]
-    assert events(NewCheckpointTrigger(project="quick", poll_interval=0.3), 0, state) == []
+    kept = Kept()
+    listed = told(NewCheckpointTrigger(project="quick", poll_interval=0.3), 5, kept)
+    assert [each["name"] for each in listed] == [f"checkpoint-{step}" for step in range(1, 6)]
+    assert told(NewCheckpointTrigger(project="quick", poll_interval=0.3), 0, kept) == []
+
+
+def test_watchers_of_one_place_look_once_and_each_tells_what_it_wants(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(QUICK, client.remote)
+    streams = Counter[str]()
+    open_stream = NewCheckpointTrigger.open_shared_stream.__func__  # type: ignore[attr-defined]
+
+    async def counted(cls: Any, kwargs: dict[str, Any]) -> AsyncIterator[Any]:
+        streams[kwargs["project"]] += 1
+        async for versions in open_stream(cls, kwargs):
+            yield versions
+
+    monkeypatch.setattr(NewCheckpointTrigger, "open_shared_stream", classmethod(counted))
+    wanted = [0, 3, 5]
+
+    async def together() -> list[list[Any]]:
+        manager = SharedStreamManager(log=structlog.get_logger())
+        events = []
+        for number, step in enumerate(wanted):
+            trigger = NewCheckpointTrigger(project="quick", step=step, poll_interval=0.3)
+            trigger.persisted_within = 0.0
+            stream = manager.subscribe(trigger_id=number, trigger=trigger, key=trigger.shared_stream_key())
+            events.append(_collect(trigger.filter_shared_stream(stream), 6 - max(step, 1)))
+        try:
+            return await asyncio.gather(*events)
+        finally:
+            await manager.stop_all()
+
+    collected = asyncio.run(together())
+    assert [[each["step"] for each in payloads] for payloads in collected] == [[1, 2, 3, 4, 5], [3, 4, 5], [5]]
+    assert streams == {"quick": 1}
+
+
+def test_watchers_of_different_places_share_nothing() -> None:
+    keys = {
+        NewDatasetVersionTrigger(source=source, conn_id=conn_id).shared_stream_key()
+        for source, conn_id in [("s3://b/a", None), ("s3://b/b", None), ("s3://b/a", "aws")]
+    }
+    assert len(keys) == 3
+
+
+class Hub:
+    """A server that answers as the Hub does, for one dataset that is not public."""
+
+    url = ""
+    commit = "commit-1"
+    failures = 0
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    served = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/api/datasets/someone/reviews/revision/main"
+            status = 200 if found and self.headers.get("Authorization") == "Bearer good" else 404
+            if served.failures:
+                served.failures, status = served.failures - 1, 503
+            body = json.dumps({"sha": served.commit}).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        served.url = f"http://127.0.0.1:{server.server_port}"
+        yield served
+        server.shutdown()

@@ -12,7 +12,7 @@ CONFIG = Path(__file__).parents[4] / "tests" / "cli" / "quick" / "config.py"
 EVENT = "(triggering_asset_events.values() | first | first).extra.payload"
 
 watched = (Path(os.environ["AIRFLOW_HOME"]) / "data").as_uri()
-trigger = NewDatasetVersionTrigger(url=watched, poll_interval=1.0)
+trigger = NewDatasetVersionTrigger(source=watched, poll_interval=1.0)
 data = Asset("data", watchers=[AssetWatcher(name="files", trigger=trigger)])
 
 with DAG("new_data", schedule=[data]):
