@@ -1,7 +1,7 @@
 """Train, resume and deploy on Baseten as Prefect tasks, with blocks, events and artifacts.
 
-Names are loaded on first use, and the core's rooms when a task runs: a flow file that imports this costs hardly more
-than one that imports prefect.
+Names are loaded on first use, and the core's rooms and what shows a run when a task runs: a flow file that imports this
+costs hardly more than one that imports prefect.
 """
 
 from __future__ import annotations

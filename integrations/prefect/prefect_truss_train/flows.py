@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
 
-from prefect_truss_train import artifacts, tasks
+from prefect_truss_train import tasks
 from prefect_truss_train.cancellation import with_remote_cancellation
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def train_and_deploy(
         NoUsableCheckpoint, DefinitionError, DeploymentFailed: the training is done, and goes to no waste: retry the
             flow run when the cause is gone.
     """
+    from prefect_truss_train import artifacts
     from prefect_truss_train.approval import ask_for_approval
     from prefect_truss_train.assets import record_assets
 

@@ -19,7 +19,7 @@ from prefect.cache_policies import DEFAULT, NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from prefect_truss_train import artifacts, keys
+from prefect_truss_train import keys
 
 if TYPE_CHECKING:
     from prefect_truss_train.training_run import TrainingRun
@@ -103,6 +103,7 @@ def wait_for_training_job(run: TrainingRun, *, timeout: float | None = None, fol
         WaitTimeout: it goes on and may cost money.
         FlowRunCancelled: the flow run was cancelled meanwhile.
     """
+    from prefect_truss_train import artifacts
     from prefect_truss_train.telling import Teller
     from truss_train_core import Limits, checkpoints, jobs
 
@@ -157,6 +158,7 @@ def choose_checkpoint(
     Raises:
         NoUsableCheckpoint: none can be chosen; the message says what each lacks.
     """
+    from prefect_truss_train import artifacts
     from truss_train_core import runs
 
     if (metric is None) != (mode is None):

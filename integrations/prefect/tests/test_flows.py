@@ -37,6 +37,9 @@ def test_a_model_is_trained_chosen_deployed_and_asked(platform: LocalPlatform) -
         return {event["resource"]["prefect.resource.id"]: event for event in events} if len(events) > 1 else {}
 
     assets = eventually(assets_are_there)
+    told = [each["event"] for each in events_of(state.state_details.flow_run_id, "truss-train.deployment.")]
+    assert told[0] == "truss-train.deployment.created"
+    assert told.count("truss-train.deployment.active") == 1
     checkpoint = f"baseten://training/quick/{run.job_name}/checkpoint-2"
     assert set(assets) == {checkpoint, "baseten://models/quick"}
     assert "s3://bucket/reviews" in json.dumps(assets[checkpoint]["related"])

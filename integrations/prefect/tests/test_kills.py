@@ -23,9 +23,8 @@ from project import BLOCK, CONFIG
 
 from prefect_truss_train import train_and_deploy
 from prefect_truss_train.cancellation import AttentiveClock
-from truss_train_core import Client
+from truss_train_core import Client, Clock
 from truss_train_core.api import endpoints
-from truss_train_core.api.clock import Clock
 from truss_train_core.api.models import Deployment
 from truss_train_core.testing import LocalPlatform
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 import shutil
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from prefect.tasks import Task
 from project import CONFIG
 
+import prefect_truss_train
 from prefect_truss_train import BasetenCredentials, train_and_deploy
 from truss_train_core.testing import LocalPlatform
 
 ROOT = Path(__file__).parents[3]
+PAGES = ROOT / "docs" / "prefect"
 CODE = [
     pytest.param(code, id=f"{page.name}-{number}")
-    for page in sorted((ROOT / "docs" / "prefect").glob("*.md"))
+    for page in sorted(PAGES.rglob("*.md"))
     for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE))
 ]
 
@@ -42,10 +46,25 @@ def test_a_sweep_deploys_the_best_of_all() -> None:
     assert _pipeline("sweep").sweep((0.1, 0.2), CONFIG)
 
 
+def test_every_task_has_a_page_with_its_arguments_and_their_defaults() -> None:
+    tasks = {name: getattr(prefect_truss_train, name) for name in prefect_truss_train.__all__}
+    tasks = {name: task for name, task in tasks.items() if isinstance(task, Task)}
+    assert len(tasks) == 8
+    for name, task in tasks.items():
+        rows = re.findall(r"^\| `(\w+)` \| `?(.+?)`? \|", (PAGES / "tasks" / f"{name}.md").read_text(), re.MULTILINE)
+        assert rows == [(each.name, _default(each)) for each in inspect.signature(task.fn).parameters.values()]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("code", CODE)
 def test_the_documentations_code_runs(code: str) -> None:
     exec(compile(code, "documentation", "exec", dont_inherit=True), {"__name__": "documentation"})
+
+
+def _default(parameter: inspect.Parameter) -> str:
+    """As a page writes it."""
+    required = parameter.default is inspect.Parameter.empty
+    return "required" if required else repr(parameter.default).replace("'", '"')
 
 
 def _pipeline(name: str) -> ModuleType:

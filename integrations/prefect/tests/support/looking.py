@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import Artifact
 from prefect_truss_train import keys
 from truss_train_core import Client
 from truss_train_core.api import endpoints
-from truss_train_core.api.models import TrainingJob
+from truss_train_core.jobs import TrainingJob
 
 T = TypeVar("T")
 
