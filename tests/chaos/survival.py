@@ -101,7 +101,8 @@ class Server:
 
     def _wait_until_ready(self) -> None:
         assert self.process.stdout
-        self.process.stdout.readline()
+        if not self.process.stdout.readline():
+            raise AssertionError(f"the server ended by itself: {self.process.communicate()[1].decode()}")
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -168,13 +169,13 @@ def killed(server: Server, kills: int) -> Iterator[None]:
         while server.kills < kills and not over.is_set():
             server.kill()
 
-    killer = threading.Thread(target=go_on)
-    killer.start()
-    try:
-        yield
-    finally:
-        over.set()
-        killer.join()
+    with ThreadPoolExecutor(1) as thread:
+        killing = thread.submit(go_on)
+        try:
+            yield
+        finally:
+            over.set()
+            killing.result()
 
 
 def live(client: Client, each: Watched, source: Path, directory: Path, chance: random.Random) -> None:
