@@ -42,12 +42,9 @@ _NAMES = {
 
 _INSTEAD = {
     "--format": "`-o text` or `-o json`",
-    "--orchestrator": "not here: the nodes come up without one",
     "--non-interactive": "not here: this command asks nothing",
 }
 """What there is instead of an option that is not here."""
-
-_NO_COMMAND = {"init": "Not here: the examples are in the repository, under `examples/`"}
 
 
 def theirs() -> Iterator[tuple[str, list[str]]]:
@@ -80,9 +77,6 @@ def page() -> str:
     matched = set()
     for command, options in theirs():
         name = _NAMES.get(command, command)
-        if name not in here:
-            lines += [f"### `truss train {command}`\n", f"{_NO_COMMAND[command]}.\n"]
-            continue
         matched.add(name)
         said, names = here[name]
         lines += [f"### `truss train {command}`\n", f"`truss-train {name}`: {said}\n"]

@@ -3,12 +3,13 @@
 import json
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import Command, Project
-from terminal import on_a_terminal
+from terminal import TRUSS_TRAIN, on_a_terminal
 
 from truss_train_core.testing import LocalPlatform
 
@@ -67,6 +68,18 @@ def test_watch_draws_a_table_of_the_jobs_until_ctrl_c(truss_train: Command, runn
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
         assert "\x1b[?25h" in screen.rest()  # the cursor is back
+
+
+def test_watch_tells_a_program_of_changes_without_a_terminal(local: LocalPlatform, running: str) -> None:
+    command = [str(TRUSS_TRAIN), "watch", "-o", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            first = json.loads(process.stdout.readline())
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert (first["event"], first["training_job"]["id"]) == ("JobChanged", running)
+        assert process.wait(timeout=60) == 0
 
 
 def test_view_shows_projects_and_active_jobs(truss_train: Command, running: str) -> None:

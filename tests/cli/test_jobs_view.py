@@ -1,6 +1,7 @@
 """What `watch` looks at, driven without any I/O, and what it draws."""
 
 import io
+import json
 from datetime import datetime, timezone
 
 import pytest
@@ -9,7 +10,7 @@ from rich.console import Console
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Emit, Pause
 from truss_train_core.api.models import JobAnswer, JobsAnswer, ProjectSummary, TrainingJob
-from truss_train_core.cli.jobs_view import JobsSeen, JobsView, looks
+from truss_train_core.cli.jobs_view import JobsSeen, JobsView, json_changes, looks
 from truss_train_core.errors import NotFound
 
 AT = datetime(2026, 1, 2, tzinfo=timezone.utc)
@@ -56,6 +57,19 @@ def test_a_job_that_was_deleted_leaves_the_table() -> None:
     flow.send(None)
     flow.send(JobsAnswer(training_jobs=[]))
     assert seen(flow.throw(NotFound("gone", status=404))) == []
+
+
+def test_a_program_is_told_of_each_change_once(capsys: pytest.CaptureFixture[str]) -> None:
+    tell = json_changes()
+    for jobs in ((job(2), job(1)), (job(2), job(1)), (job(2, "COMPLETED"), job(1)), (job(2, "COMPLETED"),)):
+        tell(JobsSeen(jobs=jobs))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["event"], each["training_job"]["id"], each["training_job"]["current_status"]) for each in lines] == [
+        ("JobChanged", "j1", "TRAINING_JOB_RUNNING"),
+        ("JobChanged", "j2", "TRAINING_JOB_RUNNING"),
+        ("JobChanged", "j2", "TRAINING_JOB_COMPLETED"),
+        ("JobDeleted", "j1", "TRAINING_JOB_RUNNING"),
+    ]
 
 
 @pytest.mark.parametrize("width", [40, 120])

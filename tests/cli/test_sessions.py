@@ -1,6 +1,7 @@
 """Interactive sessions and workstations: what is sent to Baseten, and how the local platform refuses them."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,7 +9,8 @@ import pytest
 from command_line import Command, Project
 
 from truss_train_core import Client, definitions
-from truss_train_core.cli.sessions import ssh_hosts, workstation_project
+from truss_train_core.cli.failures import BadOptions
+from truss_train_core.cli.sessions import slurm_scripts, ssh_hosts, workstation_project
 from truss_train_core.remotes import Remote
 from truss_train_core.testing import LocalPlatform
 
@@ -54,6 +56,11 @@ SESSION = {
     "pod_name": "pod",
 }  # fmt: skip
 
+CERTIFICATE = {
+    "ssh_certificate": "ssh-ed25519-cert-v01@openssh.com BBBB", "jwt": "token", "proxy_address": "proxy.example.com",
+    "ssh_cert_expires_at": "2026-01-02T00:00:00Z",
+}  # fmt: skip
+
 
 @pytest.fixture
 def baseten(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, Any]]]:
@@ -71,6 +78,8 @@ def baseten(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, A
             ]
             return httpx.Response(200, json={"auth_codes": codes})
         changes.append((request.method, path, json.loads(request.content)))
+        if path.endswith("/ssh/sign"):
+            return httpx.Response(200, json=CERTIFICATE)
         return httpx.Response(200, json={"interactive_session": SESSION, "message": "Timeout extended."})
 
     def connect(remote: str, **_: Any) -> Client:
@@ -108,6 +117,52 @@ def test_a_workstation_sleeps_and_opens_for_ssh() -> None:
     assert ssh_hosts("j", 1, "other") == ["training-job-j-0.other.ssh.baseten.co"]
 
 
+@pytest.fixture
+def public_key(tmp_path: Path) -> Path:
+    path = tmp_path / "id_ed25519.pub"
+    path.write_text("ssh-ed25519 AAAA somebody\n")
+    return path
+
+
+def test_a_key_is_signed_for_a_node(
+    truss_train: Command, baseten: list[tuple[str, str, dict[str, Any]]], public_key: Path
+) -> None:
+    signing = ("sign-ssh-key", "--job-id", "inside", "--public-key", public_key, "--replica", "1")
+    shown = truss_train(*signing)
+    assert shown.out == "ssh-ed25519-cert-v01@openssh.com BBBB\n", shown.err
+    assert "2026-01-02T00:00+00:00" in shown.err
+    assert json.loads(truss_train(*signing, "-o", "json").out)["proxy_address"] == "proxy.example.com"
+    body = {"public_key": "ssh-ed25519 AAAA somebody", "replica_id": "1"}
+    assert baseten == [("POST", "/v1/training_projects/p1/jobs/j1/ssh/sign", body)] * 2
+
+
+def test_a_private_key_is_not_sent(truss_train: Command, public_key: Path) -> None:
+    public_key.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n")
+    refused = truss_train("sign-ssh-key", "--job-id", "j", "--public-key", public_key)
+    refused.is_refusal("is not an SSH public key")
+    assert "secret" not in refused.err
+
+
+def test_the_local_platform_signs_no_key_and_says_so(truss_train: Command, job_id: str, public_key: Path) -> None:
+    refused = truss_train("sign-ssh-key", "--job-id", job_id, "--public-key", public_key)
+    refused.is_refusal("no interactive sessions", code=3)
+
+
+def test_a_cluster_is_made_with_the_scripts_of_truss(
+    truss_train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadOptions, match="scripts of the truss package"):
+        slurm_scripts()
+    folder = tmp_path / "truss" / "templates" / "workstation"
+    folder.mkdir(parents=True)
+    (tmp_path / "truss" / "__init__.py").touch()
+    (folder / "setup_slurm.sh").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert slurm_scripts() == [folder / "setup_slurm.sh"]
+
+
 def test_options_of_a_workstation_that_do_not_go_together(truss_train: Command, local: LocalPlatform) -> None:
     truss_train("workstation", "--gpu-count", "2", "--node-count", "2").is_refusal("--gpu-count", "--node-count")
+    truss_train("workstation", "--orchestrator", "slurm").is_refusal("several nodes")
+    truss_train("workstation", "--orchestrator", "slurm", "--node-count", "2").is_refusal("no workstations")
     truss_train("workstation", "--accelerator", "H1000").is_refusal("H1000")

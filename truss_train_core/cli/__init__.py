@@ -7,7 +7,7 @@ output.py           text and JSON: what goes to stdout, what to stderr
 connection.py       the client of a command
 config_files.py     reading a config.py, telling what travels with a job
 
-push.py, run.py, resume.py, change.py, deploy.py                  the commands: train and deploy
+init.py, push.py, run.py, resume.py, change.py, deploy.py         the commands: train and deploy
 jobs.py, watch.py, checkpoints.py, capacity.py                    look, wait and stop
 files.py                                                          take files home
 sessions.py                                                       work inside of a job

@@ -1,4 +1,4 @@
-"""The live table of the jobs that wait or run."""
+"""The jobs that wait or run, looked at again and again: as a live table, or as lines of JSON."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from truss_train_core import jobs
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Event, Flow, emit, pause, send
 from truss_train_core.api.models import TrainingJob
+from truss_train_core.cli import output
 from truss_train_core.cli.jobs import jobs_table
-from truss_train_core.cli.progress import line_about
+from truss_train_core.cli.progress import Listener, json_lines, line_about
 from truss_train_core.errors import JobNotFound
 from truss_train_core.waiting import jittered, patiently
 
@@ -70,6 +71,26 @@ class JobsView:
             self._live.update(_picture(event.jobs), refresh=True)
         elif line := line_about(event):
             self._live.console.print(line)
+
+
+def json_changes() -> Listener:
+    """A listener that prints a line for each job that is new, has changed, or was deleted, the oldest first."""
+    before: dict[str, TrainingJob] = {}
+
+    def tell(event: Event) -> None:
+        nonlocal before
+        if not isinstance(event, JobsSeen):
+            json_lines(event)
+            return
+        now = {job.id: job for job in reversed(event.jobs)}
+        for job_id in before.keys() - now.keys():
+            output.print_json({"event": "JobDeleted", "training_job": before[job_id]}, indent=None)
+        for job in now.values():
+            if job != before.get(job.id):
+                output.print_json({"event": "JobChanged", "training_job": job}, indent=None)
+        before = now
+
+    return tell
 
 
 def _picture(seen: tuple[TrainingJob, ...]) -> RenderableType:

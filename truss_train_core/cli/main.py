@@ -20,6 +20,7 @@ from truss_train_core.cli import (
     deploy,
     failures,
     files,
+    init,
     jobs,
     local,
     output,
@@ -39,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _TRAIN, _LOOK, _INSIDE, _HERE = "Train and deploy", "Look and stop", "Work inside of a job", "This machine"
+app.command(rich_help_panel=_TRAIN)(init.init)
 app.command(rich_help_panel=_TRAIN)(push.push)
 app.command(rich_help_panel=_TRAIN, epilog=run.EXAMPLE)(run.run)
 app.command(rich_help_panel=_TRAIN)(resume.resume)
@@ -62,6 +64,7 @@ app.command(rich_help_panel=_LOOK)(jobs.stop)
 app.command(rich_help_panel=_LOOK)(change.delete)
 app.command(rich_help_panel=_INSIDE)(sessions.workstation)
 app.command(rich_help_panel=_INSIDE)(sessions.isession)
+app.command(rich_help_panel=_INSIDE)(sessions.sign_ssh_key)
 app.command(rich_help_panel=_INSIDE)(sessions.update_session)
 app.command("update_session", hidden=True)(sessions.update_session)  # as truss writes it
 app.add_typer(capacity.app, name="capacity", rich_help_panel=_LOOK)

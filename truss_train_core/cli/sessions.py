@@ -1,7 +1,10 @@
-"""`truss-train isession`, `update-session` and `workstation`: working inside of a job's container."""
+"""`truss-train isession`, `update-session`, `sign-ssh-key` and `workstation`: working inside of a job's container."""
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import shutil
 import tempfile
 from enum import Enum
 from pathlib import Path
@@ -26,6 +29,8 @@ SSH_DOMAIN = "ssh.baseten.co"
 _IMAGE = "nvidia/cuda:12.9.1-devel-ubuntu24.04"
 _NEWER_IMAGE = "nvidia/cuda:13.0.3-devel-ubuntu24.04"
 _GPUS_OF_A_NODE = 8
+_SLURM = "bash /b10/workspace/setup_slurm.sh"
+"""What truss starts on each node of several (seen on the wire); the script is in the archive."""
 
 
 class Trigger(str, Enum):
@@ -34,6 +39,12 @@ class Trigger(str, Enum):
     ON_STARTUP = "on_startup"
     ON_FAILURE = "on_failure"
     ON_DEMAND = "on_demand"
+
+
+class Orchestrator(str, Enum):
+    """What makes one cluster of several nodes."""
+
+    SLURM = "slurm"
 
 
 _Trigger = "on_startup|on_failure|on_demand"
@@ -85,6 +96,42 @@ def update_session(
         output.messages(each.message for each in changed)
 
 
+def sign_ssh_key(
+    job_id: Annotated[str, typer.Option("--job-id", metavar="JOB", help="Job, by id or name.", show_default=False)],
+    public_key: Annotated[
+        Path, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Of the key to sign.", show_default=False)
+    ],
+    replica: Annotated[int, typer.Option(metavar="RANK", min=0, help="Node to log in to.")] = 0,
+    project: options.Project = None,
+    remote: options.Remote = options.DEFAULT_REMOTE,
+    form: options.Output = Format.TEXT,
+) -> None:
+    """Print a short-lived certificate with which the owner of an SSH key may log in to a node of a job.
+
+    With -o json, the proxy that leads there and the token that it asks for come with it.
+    """
+    from truss_train_core import jobs
+    from truss_train_core.api import endpoints
+
+    key = _public_key(public_key)
+    with connect(remote) as client:
+        job = client.run(jobs.find(job_id, project=project))
+        signed = client.send(endpoints.sign_ssh_key(job.training_project_id, job.id, key, str(replica)))
+    if form is Format.JSON:
+        output.print_json(signed)
+    else:
+        output.stdout().print(signed.ssh_certificate.strip(), soft_wrap=True)
+        output.message(f"It is valid until {signed.ssh_cert_expires_at.isoformat(timespec='minutes')}.")
+
+
+def _public_key(path: Path) -> str:
+    """The one line of a public key; a private one is not sent anywhere."""
+    text = path.read_text("utf-8", errors="replace").strip()
+    if not re.match(r"(ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+ \S+", text) or "\n" in text:
+        raise BadOptions(f"{path} is not an SSH public key.", hint="Its name usually ends in .pub.")
+    return text
+
+
 def workstation(
     accelerator: Annotated[str, typer.Option(metavar="TYPE", help="GPUs of each node.")] = "H100",
     gpu_count: Annotated[int | None, typer.Option(metavar="NUMBER", min=1, max=8, help="On one node.")] = None,
@@ -93,6 +140,12 @@ def workstation(
     ] = None,
     project: Annotated[
         str | None, typer.Option("--project", "--project-id", metavar="NAME", help="Its name; made if there is none.")
+    ] = None,
+    orchestrator: Annotated[
+        Orchestrator | None,
+        typer.Option(
+            metavar="slurm", help="Make one cluster of the nodes, with the scripts of truss, which must be installed."
+        ),
     ] = None,
     image: Annotated[
         str | None, typer.Option("--image", metavar="IMAGE", help="Base image; one with CUDA if not given.")
@@ -117,6 +170,8 @@ def workstation(
 
     if gpu_count is not None and node_count is not None:
         raise BadOptions("--gpu-count and --node-count do not go together: a node of several has 8 GPUs.")
+    if orchestrator is not None and (node_count or 1) == 1:
+        raise BadOptions("--orchestrator is for several nodes.", hint="Add --node-count.")
     nodes, gpus = node_count or 1, _GPUS_OF_A_NODE if node_count else gpu_count or 1
     wanted = workstation_project(
         project or f"workstation-{accelerator}",
@@ -128,15 +183,18 @@ def workstation(
             enabled=enable_checkpointing, checkpoint_path=checkpoint_path, volume_size_gib=checkpoint_volume_size
         ),
         team,
+        command=_SLURM if orchestrator else "sleep infinity",
     )
-    with connect(remote, deadline=PATIENTLY if tail else AT_ONCE) as client, tempfile.TemporaryDirectory() as empty:
+    with connect(remote, deadline=PATIENTLY if tail else AT_ONCE) as client, tempfile.TemporaryDirectory() as folder:
         if client.remote.is_local:
             raise BadOptions("The local platform has no workstations: its jobs run on this machine already.")
         if checkpoint_from_job is not None:
             wanted = runs.starting_from(wanted, _checkpoint(client, checkpoint_from_job))
+        for script in slurm_scripts() if orchestrator else []:
+            Path(shutil.copy(script, folder)).chmod(0o755)
         listener = json_lines if tail and form is Format.JSON else narrator()
         with interruptible(lambda: ["Whether it was created already, this tells:", "  truss-train jobs"]):
-            flow = pushing.push_flow(pushing.for_team(wanted, client.remote), Path(empty))
+            flow = pushing.push_flow(pushing.for_team(wanted, client.remote), Path(folder))
             job = client.run(flow, on_event=listener).job
         hosts = ssh_hosts(job.id, nodes, client.remote.name)
         if form is Format.JSON and not tail:
@@ -156,8 +214,13 @@ def workstation_project(
     image: str | None,
     checkpointing: definitions.CheckpointingConfig,
     team: str | None,
+    *,
+    command: str = "sleep infinity",
 ) -> definitions.TrainingProject:
-    """The job of a workstation: it sleeps, shares the project's cache, and opens for SSH when it starts."""
+    """The job of a workstation: it sleeps, shares the project's cache, and opens for SSH when it starts.
+
+    Another `command` prepares its nodes, and does not end.
+    """
     from truss_train_core import definitions
 
     newer = compute.accelerator and compute.accelerator.accelerator in ("B300", "GB300")
@@ -168,7 +231,7 @@ def workstation_project(
             image=definitions.Image(base_image=image or (_NEWER_IMAGE if newer else _IMAGE)),
             compute=compute,
             runtime=definitions.Runtime(
-                start_commands=["sleep infinity"],
+                start_commands=[command],
                 cache_config=definitions.CacheConfig(enabled=True, require_cache_affinity=False),
                 checkpointing_config=checkpointing,
             ),
@@ -178,6 +241,19 @@ def workstation_project(
             ),
         ),
     )
+
+
+def slurm_scripts() -> list[Path]:
+    """The scripts with which truss makes a Slurm cluster of nodes; they are its own, and belong to its version."""
+    found = importlib.util.find_spec("truss")
+    folders = found.submodule_search_locations if found else None
+    scripts = [path for folder in folders or [] for path in Path(folder).glob("templates/workstation/*.sh")]
+    if not scripts:
+        raise BadOptions(
+            "--orchestrator slurm takes the scripts of the truss package, which are not installed.",
+            hint="Install it beside this one (pip install truss), or leave the option out: the nodes then just wait.",
+        )
+    return sorted(scripts)
 
 
 def ssh_hosts(job_id: str, nodes: int, remote: str) -> list[str]:

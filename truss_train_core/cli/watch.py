@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,21 +56,22 @@ def wait(
 def watch(
     project: options.Project = None,
     remote: options.Remote = options.DEFAULT_REMOTE,
+    form: options.Output = Format.TEXT,
 ) -> None:
-    """Show a live table of all jobs that wait or run, until Ctrl-C."""
+    """Show a live table of all jobs that wait or run, until Ctrl-C; with -o json, a line for each change of a job."""
     from truss_train_core import jobs
-    from truss_train_core.cli.jobs_view import JobsView, looks
+    from truss_train_core.cli.jobs_view import JobsView, json_changes, looks
 
     console = output.stdout()
-    if not console.is_terminal:
+    if form is Format.TEXT and not console.is_terminal:
         raise BadOptions(
             "There is no terminal to draw a live table on.",
-            hint="`truss-train jobs -o json` lists jobs, `truss-train wait` waits for them.",
+            hint="`truss-train watch -o json` prints changes, `truss-train wait` waits for jobs.",
         )
     with connect(remote, deadline=PATIENTLY) as client:
         project_id = client.run(jobs.find_project(project)).id if project else None
         try:
-            with JobsView(console) as show:
+            with nullcontext(json_changes()) if form is Format.JSON else JobsView(console) as show:
                 client.run(looks(project_id), on_event=show)
         except KeyboardInterrupt:
             raise typer.Exit from None
