@@ -67,21 +67,25 @@ class LogIndex:
         self._levels = array("B")
         self._ends: dict[int, int] = {}
         self._selections: OrderedDict[Filter, _Selection] = OrderedDict()
-        self._lock = threading.Lock()
+        self._growing = threading.Lock()
+        self._selecting = threading.Lock()  # a search takes its time, and what is new need not wait for it
 
     def refresh(self) -> int:
         """Take in what was written since, and return how many lines there are."""
-        with self._lock:
+        with self._growing:
             for _, rank, begin, end, level in heapq.merge(*map(self._new_lines, joblogs.ranks_in(self._directory))):
                 self._offsets.append(begin)
                 self._ranks.append(rank)
-                self._levels.append(level)
                 self._ends[rank] = end
-            return len(self._offsets)
+                self._levels.append(level)
+            return len(self)
+
+    def __len__(self) -> int:
+        return len(self._levels)  # of each line, the level is noted last
 
     def ranks(self) -> Sequence[int]:
         """The replicas that have written something."""
-        with self._lock:
+        with self._growing:
             return sorted(self._ends)
 
     def window(self, start: int, count: int, chosen: Filter = EVERYTHING) -> tuple[int, int, list[Line]]:
@@ -95,15 +99,13 @@ class LogIndex:
         Returns:
             How many lines the filter lets through, the place of the first one returned, and the lines.
         """
-        with self._lock:
-            if chosen == EVERYTHING:
-                total = len(self._offsets)
-                start = max(0, total + start if start < 0 else start)
-                return total, start, self._read(range(start, min(start + count, total)))
-            numbers = self._select(chosen)
-            total = len(numbers)
-            start = max(0, total + start if start < 0 else start)
-            return total, start, self._read(numbers[start : start + count])
+        if chosen == EVERYTHING:
+            numbers: Sequence[int] = range(len(self))
+        else:
+            with self._selecting:
+                numbers = self._select(chosen)
+        start = max(0, len(numbers) + start) if start < 0 else start
+        return len(numbers), start, self._read(numbers[start : start + count])
 
     def _new_lines(self, rank: int) -> Iterator[tuple[int, int, int, int, int]]:
         path = joblogs.path_of(self._directory, rank)
@@ -115,14 +117,14 @@ class LogIndex:
         self._selections.move_to_end(chosen)
         if len(self._selections) > _KEPT_FILTERS:
             self._selections.popitem(last=False)
-        fresh = range(selection.seen, len(self._offsets))
+        fresh = range(selection.seen, len(self))
         matching = [
             number
             for number in fresh
             if self._levels[number] >= chosen.level and (chosen.rank is None or self._ranks[number] == chosen.rank)
         ]
         selection.numbers.extend(self._containing(chosen.text, matching) if chosen.text else matching)
-        selection.seen = len(self._offsets)
+        selection.seen = fresh.stop
         return selection.numbers
 
     def _containing(self, text: str, numbers: Sequence[int]) -> list[int]:

@@ -13,7 +13,6 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from truss_train_core.api.models import JobStatus
-from truss_train_core.checkpoints import step_of
 from truss_train_core.local import samples
 from truss_train_core.local.pages import runs
 from truss_train_core.local.pages.rendering import ended, state
@@ -64,7 +63,6 @@ class CheckpointRow:
     """A checkpoint, and what is said of it beside its name."""
 
     stored: StoredCheckpoint
-    step: int | None
     metrics: Mapping[str, float]
     best_of: Sequence[str]
     deployed: Sequence[Deployment]
@@ -144,6 +142,7 @@ def _loaded_from(job: Job) -> str | None:
 
 
 def _checkpoints(session: Session, data: DataDir, job: Job) -> list[CheckpointRow]:
+    """The ones that stand out, then the others, the newest first."""
     stored = stored_checkpoints(data, job.project_id, job.id)
     metrics = runs.metrics_of(data.checkpoints(job.project_id, job.id), stored)
     best = _best(metrics)
@@ -153,16 +152,16 @@ def _checkpoints(session: Session, data: DataDir, job: Job) -> list[CheckpointRo
         for weights in deployment.weights
         if weights["job_id"] == job.id
     ]
-    return [
+    rows = [
         CheckpointRow(
             each,
-            step_of(each.name),
             metrics[each.name],
             [metric for metric, name in best.items() if name == each.name],
             [deployment for name, deployment in deployed if name == each.name],
         )
         for each in reversed(stored)
     ]
+    return sorted(rows, key=lambda row: not (row.deployed or row.best_of))
 
 
 def _best(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, str]:

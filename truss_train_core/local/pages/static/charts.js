@@ -20,8 +20,15 @@ export function drawCharts(place, { charts, resumes = [] }, kind) {
 function newFigure(title) {
   const figure = document.createElement("figure");
   figure.dataset.title = title;
-  figure.innerHTML = "<figcaption><b></b> <span class='values'></span></figcaption><div class='plot' role='img'></div>";
+  figure.innerHTML =
+    "<figcaption><b></b><button type='button' title='Logarithmic scale' aria-pressed='false' hidden>log</button>" +
+    "<span class='values'></span></figcaption><div class='plot' role='img'></div>";
   figure.querySelector("b").textContent = title;
+  figure.querySelector("button").onclick = (event) => {
+    const button = event.currentTarget;
+    button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+    drawAnew(figure);
+  };
   resizes.observe(figure);
   return figure;
 }
@@ -38,12 +45,22 @@ function show(figure, chart, resumes, kind) {
     const plot = new uPlot(options(figure, chart, resumes, kind), data, figure.querySelector(".plot"));
     drawn.set(figure, { plot, form, chart, resumes, kind });
   }
+  figure.querySelector("button").hidden = kind !== "step" || !isPositive(chart);
   Object.assign(figure.dataset, {
     points: chart.x.length,
     range: `${chart.x[0]} to ${chart.x.at(-1)}`,
     resumes: resumes.map((resume) => resume.step).join(" "),
   });
   showValues(figure, chart, null);
+}
+
+const isPositive = (chart) => chart.lines.every((line) => line.points.every((point) => point == null || point > 0));
+
+function drawAnew(figure) {
+  const { plot, chart, resumes, kind } = drawn.get(figure);
+  plot.destroy();
+  drawn.delete(figure);
+  show(figure, chart, resumes, kind);
 }
 
 function remove(figure) {
@@ -84,12 +101,15 @@ function options(figure, chart, resumes, kind) {
   return {
     width: Math.max(200, figure.clientWidth),
     height: HEIGHT,
-    scales: { x: { time: kind === "time" }, y: { range: (_, low, high) => range(low, high, kind) } },
+    scales: {
+      x: { time: kind === "time" },
+      y: isLog(figure, chart) ? { distr: 3 } : { range: (_, low, high) => range(low, high, kind) },
+    },
     legend: { show: false },
     cursor: { y: false, drag: { x: true, y: false }, points: { size: 6 } },
     axes: [
       { ...axis, size: 28, space: 70, ...(kind === "time" && { values: (_, ticks) => ticks.map((tick) => clock(new Date(tick * 1000))) }) },
-      { ...axis, size: 46, values: (_, ticks) => ticks.map(short) },
+      { ...axis, size: 46, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : short(tick))) },
     ],
     series: [
       {},
@@ -108,6 +128,8 @@ function options(figure, chart, resumes, kind) {
     },
   };
 }
+
+const isLog = (figure, chart) => figure.querySelector("button").getAttribute("aria-pressed") === "true" && isPositive(chart);
 
 function range(low, high, kind) {
   if (low == null) return [0, 1];
@@ -146,9 +168,5 @@ const resizes = new ResizeObserver((entries) => {
 
 /** Colours are read when a chart is made, so dark and light make it anew. */
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const [figure, { plot, chart, resumes, kind }] of [...drawn]) {
-    plot.destroy();
-    drawn.delete(figure);
-    show(figure, chart, resumes, kind);
-  }
+  for (const figure of [...drawn.keys()]) drawAnew(figure);
 });

@@ -26,6 +26,9 @@ export class LogView {
       clearTimeout(this.typing);
       this.typing = setTimeout(() => this.filter(), PATIENCE);
     });
+    text.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") this.select(this.parts.rows.lastElementChild);
+    });
     follow.addEventListener("click", () => this.follow(!this.follows));
     new ResizeObserver(() => this.draw()).observe(lines);
   }
