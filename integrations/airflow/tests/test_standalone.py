@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dag_runs import jobs_named, status_at_the_end
@@ -15,7 +16,7 @@ from standalone import Run, Standalone, demo, eventually
 from airflow_provider_truss_train.hooks import SHARED_SECONDS
 from truss_train_core import Client, jobs
 from truss_train_core.api import endpoints  # what the platform has is asked of the platform
-from truss_train_core.testing import FaultProxy, LocalPlatform
+from truss_train_core.testing import Fault, FaultProxy, LocalPlatform
 
 pytestmark = pytest.mark.slow
 LONG = 60.0
@@ -36,13 +37,41 @@ def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
         yield proxy
 
 
+class Interference:
+    """What happens to the next call that fits, between Airflow and the platform: nothing, until a test says so."""
+
+    def __init__(self) -> None:
+        self.next: Fault | None = None
+
+    def __call__(self, number: int, method: str, path: str) -> Fault | None:
+        fault = self.next
+        if fault is None or not fault.fits(method, path):
+            return None
+        self.next = None
+        return fault
+
+
+@pytest.fixture(scope="module")
+def interference() -> Interference:
+    return Interference()
+
+
+@pytest.fixture(scope="module")
+def interfered(platform: LocalPlatform, interference: Interference) -> Iterator[FaultProxy]:
+    with FaultProxy.started(platform.remote, interference) as proxy:
+        yield proxy
+
+
 @pytest.fixture(scope="module")
 def airflow(
-    tmp_path_factory: pytest.TempPathFactory, platform: LocalPlatform, queue: FaultProxy
+    tmp_path_factory: pytest.TempPathFactory, platform: LocalPlatform, queue: FaultProxy, interfered: FaultProxy
 ) -> Iterator[Standalone]:
     home = tmp_path_factory.mktemp("standalone")
     dags = Path(__file__).parent / "standalone_dags"
-    settings = {"AIRFLOW_CONN_QUEUE": demo.connection(queue.remote)}
+    settings = {
+        "AIRFLOW_CONN_QUEUE": demo.connection(queue.remote),
+        "AIRFLOW_CONN_INTERFERED": demo.connection(interfered.remote),
+    }
     with (
         metadata_database() as database,
         Standalone.started(home, platform.remote, dags, **settings, **database) as running,
@@ -113,6 +142,59 @@ def test_a_worker_that_is_killed_while_it_waits_is_followed_by_one_that_takes_up
     assert run.ends() == "success"
     assert run.task()["try_number"] == 2
     assert [each.id for each in jobs_of(client, run)] == [job.id]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        pytest.param("reset", r"/training_projects$", id="before the create"),
+        pytest.param("reset", r"/jobs$", id="when it asks for the create"),
+        pytest.param("lost", r"/jobs$", id="inside the create"),
+        pytest.param("reset", r"/training_jobs/search$", id="after the create"),
+    ],
+)
+def test_a_worker_that_is_killed_around_the_create_is_followed_by_one_that_creates_nothing_twice(
+    airflow: Standalone, client: Client, interference: Interference, kind: Any, path: str
+) -> None:
+    airflow.unpaused("interfered")
+    killed: list[str] = []
+
+    def kill() -> None:
+        run = airflow.runs("interfered")[-1]
+        run.kill_worker()
+        killed.append(run.run_id)
+
+    interference.next = Fault(kind, "POST", path, then=kill)
+    run = airflow.start("interfered")
+    assert run.ends() == "success"
+    assert killed == [run.run_id]
+    assert run.task()["try_number"] == 2
+    (job,) = jobs_of(client, run)
+    assert job.succeeded
+    assert run.returned()["attempts"][0]["job_id"] == job.id
+
+
+def test_what_a_person_approves_is_promoted(airflow: Standalone, client: Client) -> None:
+    run = airflow.start("approved", epochs=2)
+    eventually("the question", lambda: run.task(task_id="approve")["state"] == "awaiting_input", 600)
+    asked = run.get("/taskInstances/approve/-1/hitlDetails")
+    assert "into production?" in asked["subject"]
+    assert "eval_loss" in asked["body"]
+    assert run.task(task_id="promote")["state"] is None
+    run.answer("approve", "Approve")
+    assert run.ends() == "success"
+    promoted = run.get("/taskInstances/promote/xcomEntries/return_value")["value"]
+    answering = client.send(endpoints.get_environment(promoted["model_id"], "production"))
+    assert answering.current_deployment
+    assert answering.current_deployment.id == promoted["deployment_id"]
+
+
+def test_what_a_person_rejects_is_not_promoted(airflow: Standalone) -> None:
+    run = airflow.start("approved", epochs=1)
+    eventually("the question", lambda: run.task(task_id="approve")["state"] == "awaiting_input", 600)
+    run.answer("approve", "Reject")
+    assert run.ends() == "success"
+    assert run.task(task_id="promote")["state"] == "skipped"
 
 
 def test_the_job_of_a_dag_run_that_times_out_is_stopped(airflow: Standalone, client: Client) -> None:

@@ -15,6 +15,9 @@ for deferrable in (True, False):
     with DAG("deferred" if deferrable else "undeferred", schedule=None, params={"seconds": 1.0}):
         TrainingJobOperator(task_id="train", environment_variables=PACE, deferrable=deferrable, **COMMON)
 
+with DAG("interfered", schedule=None):
+    TrainingJobOperator(task_id="train", baseten_conn_id="interfered", deferrable=False, **COMMON)
+
 with DAG("cancelling", schedule=None, params={"seconds": 1.0}):
     TrainingJobOperator(task_id="train", environment_variables=PACE, on_clear="cancel", **COMMON)
 

@@ -128,9 +128,9 @@ class Run:
         state: str = self.get("")["state"]
         return state
 
-    def task(self, map_index: int = -1) -> dict[str, Any]:
-        """The task "train" as the API shows it."""
-        return next(each for each in self.tasks() if each["map_index"] == map_index)
+    def task(self, map_index: int = -1, task_id: str = "train") -> dict[str, Any]:
+        """A task as the API shows it."""
+        return next(each for each in self.tasks() if (each["task_id"], each["map_index"]) == (task_id, map_index))
 
     def tasks(self) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self.get("/taskInstances?limit=100")["task_instances"]
@@ -161,6 +161,11 @@ class Run:
         """What a person does who clears the task."""
         body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": ["train"], "only_failed": False}
         self.api.post(f"/api/v2/dags/{self.dag_id}/clearTaskInstances", json=body).raise_for_status()
+
+    def answer(self, task_id: str, option: str) -> None:
+        """What a person does who is asked by a human-in-the-loop task."""
+        path = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self.api.patch(path, json={"chosen_options": [option]}).raise_for_status()
 
     def kill_worker(self) -> None:
         """SIGKILL the process that runs the task, and its supervisor."""
