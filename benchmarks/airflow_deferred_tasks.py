@@ -1,9 +1,9 @@
 """What waiting costs a triggerer: many deferred tasks of this provider, beside as many that each ask for themselves.
 
-A real Airflow, with PostgreSQL where that is installed, and a local platform at which nothing fits, so that all jobs
-wait in its queue. A proxy between the two counts the calls. For each kind, all tasks are brought to "deferred"; then
-the calls, and the processor time and the memory of the triggerer, are taken over a while. The triggerer is started
-anew in between.
+A real triggerer with its metadata in PostgreSQL, or SQLite where that is not installed, and a local platform at which
+no job fits, so that all wait in its queue. A proxy between the two knows the calls. Workers would take many minutes
+to bring hundreds of tasks here, so the tasks are written into the database as workers leave them: deferred, each with
+its trigger. Processor time and memory are those of the triggerer's two processes.
 
 Run it in the provider's environment: .venv-airflow/bin/python benchmarks/airflow_deferred_tasks.py
 """
@@ -11,16 +11,18 @@ Run it in the provider's environment: .venv-airflow/bin/python benchmarks/airflo
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -28,31 +30,21 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integrations" / "airflow" / "tests" / "support"))
 
 from postgres import metadata_database  # noqa: E402
-from standalone import Run, Standalone, eventually  # noqa: E402
+from standalone import demo, eventually  # noqa: E402
 
 from truss_train_core import Client, jobs, load_training_project, push  # noqa: E402
 from truss_train_core.api import endpoints  # noqa: E402
 from truss_train_core.testing import FaultProxy, LocalPlatform  # noqa: E402
 
-INTERVAL = 10.0
-"""Seconds between two looks of a task that asks for itself. One of ours looks every two to ten seconds meanwhile."""
-DEFERRED_WITHIN = 1800.0
-"""Seconds that Airflow may take to bring all tasks to "deferred"."""
-SETTLES_IN = 10.0
-KILLED_WITHIN = 60.0
-LOOK = "GET /v1/training_projects/*/jobs/*"
-DAGS = HERE / "airflow_dags"
+if TYPE_CHECKING:
+    from airflow.triggers.base import BaseTrigger
+
 CONFIG = HERE.parent / "tests" / "cli" / "quick" / "config.py"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a triggerer did in some seconds."""
-
-    seconds: float
-    processor: float
-    memory: int
-    calls: Counter[str]
+INTERVAL = 10.0
+"""Seconds between two looks of a task that asks for itself. Ours look every two seconds at first, and at length every
+thirty, at an answer that is at most two seconds old."""
+SETTLES_IN = 10.0
+"""Seconds between the first look of the last task and the measurement."""
 
 
 def main() -> None:
@@ -60,98 +52,152 @@ def main() -> None:
     options.add_argument("--tasks", type=int, default=500)
     options.add_argument("--seconds", type=float, default=120.0, help="how long to measure")
     tasks, seconds = vars(options.parse_args()).values()
-    with world(tasks) as (airflow, proxy, client):
-        print(f"\n{'':<26}{'calls/min':>10}{'processor':>11}{'memory':>9}", flush=True)
-        show("no task", measured(airflow, proxy, seconds))
-        for dag_id in ("sharing", "asking"):
-            before, began = counted(proxy)[LOOK], time.monotonic()
-            run = airflow.start(dag_id)
-            eventually("all deferred", lambda run=run: deferred(run) == tasks, DEFERRED_WITHIN)  # type: ignore[misc]
-            eventually("all looked at", lambda before=before: counted(proxy)[LOOK] - before >= tasks)  # type: ignore[misc]
-            deferred_after = time.monotonic() - began
-            show(f"{tasks} tasks, {dag_id}", measured(airflow, proxy, seconds))
-            print(
-                f"  deferred after {deferred_after:.0f} s; marked as failed, they left {left_running(client, run)} jobs"
-            )
-            airflow.restart("triggerer")
+    with world() as (proxy, client):
+        waiting = submitted(client, tasks)
+        print(f"{'':<24}{'calls a minute':>16}{'processor':>12}{'memory':>10}", flush=True)
+        with triggerer() as process:
+            show("no task", measured(process, proxy, seconds))
+        for name, kind in (("asking", asking), ("sharing", sharing)):
+            defer(name, [kind(job) for job in waiting])
+            goal = looks(proxy) + tasks
+            with triggerer() as process:
+                eventually("a look at each", lambda goal=goal: looks(proxy) >= goal)  # type: ignore[misc]
+                show(f"{tasks} tasks, {name}", measured(process, proxy, seconds))
 
 
 @contextmanager
-def world(tasks: int) -> Iterator[tuple[Standalone, FaultProxy, Client]]:
-    """An Airflow, the calls that it makes of a platform at which every job waits, and a client of our own for that."""
+def world() -> Iterator[tuple[FaultProxy, Client]]:
+    """The settings and the database of an Airflow, in the environment; what it calls; and a client of our own."""
     with (
         tempfile.TemporaryDirectory(prefix="airflow-bench-") as home,
         LocalPlatform.started(Path(home, "platform"), capacity={"CPU": 0}) as platform,
-        Client(platform.remote) as client,
         FaultProxy.started(platform.remote) as proxy,
         metadata_database() as database,
+        Client(platform.remote) as client,
     ):
-        settings = {
-            "BENCHMARK_JOBS": json.dumps(submitted(client, tasks)),
-            "BENCHMARK_INTERVAL": str(INTERVAL),
-            "PYTHONPATH": str(DAGS),
-        }
-        with Standalone.started(Path(home), proxy.remote, DAGS, **settings, **database) as airflow:
-            yield airflow, proxy, client
+        os.environ.update(
+            database,
+            AIRFLOW_HOME=home,
+            AIRFLOW__CORE__LOAD_EXAMPLES="False",
+            AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
+            AIRFLOW_CONN_BASETEN_DEFAULT=demo.connection(proxy.remote),
+            PYTHONPATH=os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+        )
+        Path(home, "dags").mkdir()
+        subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+        yield proxy, client
 
 
-def submitted(client: Client, count: int) -> list[dict[str, str]]:
-    """The ids of jobs of a project of their own."""
-    project = load_training_project(CONFIG).model_copy(update={"name": "asking"})
-    first = client.run(jobs.find(push(project, client.remote, source_dir=CONFIG.parent)["id"]))
+def submitted(client: Client, count: int) -> list[jobs.TrainingJob]:
+    """So many jobs, which wait in the queue."""
+    pushed = push(load_training_project(CONFIG), client.remote, source_dir=CONFIG.parent)
+    first = client.run(jobs.find(pushed["id"]))
     again = endpoints.recreate_job(first.training_project_id, first.id)
-    all_of_them = [first, *(client.send(again).training_job for _ in range(count - 1))]
-    return [{"project_id": job.training_project_id, "job_id": job.id} for job in all_of_them]
+    return [first, *(client.send(again).training_job for _ in range(count - 1))]
 
 
-def measured(airflow: Standalone, proxy: FaultProxy, seconds: float) -> Cost:
-    """What the triggerer does in so many seconds."""
+def asking(job: jobs.TrainingJob) -> BaseTrigger:
+    from asking_trigger import AskingTrigger
+
+    return AskingTrigger(job.training_project_id, job.id, INTERVAL)
+
+
+def sharing(job: jobs.TrainingJob) -> BaseTrigger:
+    """What a `TrainingJobOperator` waits with."""
+    from airflow_provider_truss_train.attending import Attendance
+    from airflow_provider_truss_train.triggers import TrainingRunTrigger
+
+    attendance = Attendance(project_id=job.training_project_id, job_id=job.id).as_dict()
+    return TrainingRunTrigger(
+        baseten_conn_id="baseten_default", ends_task=True, attendance=attendance, stop_on_clear=False, completed={}
+    )
+
+
+def defer(dag_id: str, triggers: Sequence[BaseTrigger]) -> None:
+    """Make a DAG run with a mapped task for each trigger, deferred to it; there are no other triggers then."""
+    from airflow.api.common.trigger_dag import trigger_dag
+    from airflow.models.trigger import Trigger
+    from airflow.providers.standard.operators.bash import BashOperator
+    from airflow.sdk import DAG
+    from airflow.utils.session import create_session
+    from airflow.utils.types import DagRunTriggeredByType
+    from dag_runs import register
+    from sqlalchemy import delete
+
+    with DAG(dag_id, schedule=None) as dag:
+        BashOperator.partial(task_id="wait").expand(bash_command=["true"] * len(triggers))
+    dag.fileloc = __file__
+    register(dag)
+    with create_session() as session:
+        run = trigger_dag(dag_id, triggered_by=DagRunTriggeredByType.TEST, session=session)
+        session.execute(delete(Trigger))
+        rows = [Trigger.from_object(trigger) for trigger in triggers]
+        session.add_all(rows)
+        session.flush()
+        for task, row in zip(run.get_task_instances(session=session), rows, strict=True):
+            task.state, task.trigger_id = "deferred", row.id
+
+
+@contextmanager
+def triggerer() -> Iterator[psutil.Process]:
+    """A triggerer that runs."""
+    with Path(os.environ["AIRFLOW_HOME"], "triggerer.log").open("ab") as log:
+        command = [sys.executable, "-m", "airflow", "triggerer", "--skip-serve-logs"]
+        environment = {**os.environ, "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO"}
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        demo.end(process)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a triggerer did in some seconds: its processor time in seconds, its memory in bytes, its calls."""
+
+    seconds: float
+    processor: float
+    memory: int
+    calls: Counter[str]
+
+
+def measured(process: psutil.Process, proxy: FaultProxy, seconds: float) -> Cost:
     time.sleep(SETTLES_IN)
-    calls_before, processor_before, began = counted(proxy), processor(airflow), time.monotonic()
+    calls, processor, began = len(proxy.calls), processor_time(process), time.monotonic()
     time.sleep(seconds)
     elapsed = time.monotonic() - began
-    memory = sum(process.memory_full_info().pss for process in triggerer(airflow))
-    return Cost(elapsed, processor(airflow) - processor_before, memory, counted(proxy) - calls_before)
+    memory = sum(each.memory_full_info().pss for each in family(process))
+    return Cost(elapsed, processor_time(process) - processor, memory, counted(proxy.calls[calls:]))
 
 
-def counted(proxy: FaultProxy) -> Counter[str]:
-    """The calls so far, ids left out."""
-    return Counter(re.sub(r"(/training_projects/|/jobs/)[^/?]+", r"\1*", call) for call in list(proxy.calls))
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """The triggerer, which minds the database, and the process of its event loop."""
+    return [process, *process.children(recursive=True)]
 
 
-def triggerer(airflow: Standalone) -> list[psutil.Process]:
-    """The supervisor, and the process of the event loop."""
-    return [process for process in airflow.processes() if process.cmdline()[-1:] == ["triggerer"]]
+def processor_time(process: psutil.Process) -> float:
+    return sum(sum(each.cpu_times()[:2]) for each in family(process))
 
 
-def processor(airflow: Standalone) -> float:
-    """Seconds of processor time that the triggerer has used."""
-    return sum(sum(process.cpu_times()[:2]) for process in triggerer(airflow))
+def counted(calls: Sequence[str]) -> Counter[str]:
+    """Calls, ids left out."""
+    return Counter(re.sub(r"(/training_projects/|/jobs/)[^/?]+", r"\1*", call) for call in calls)
 
 
-def deferred(run: Run) -> int:
-    """How many of its tasks are."""
-    count: int = run.get("/taskInstances?state=deferred&limit=1")["total_entries"]
-    return count
-
-
-def left_running(client: Client, run: Run) -> int:
-    """Mark the DAG run as failed; how many of the jobs that its tasks submitted go on a minute later."""
-    run.mark_run("failed")
-    time.sleep(KILLED_WITHIN)
-    project = client.run(jobs.find_project("quick"))
-    return len(client.send(endpoints.active_jobs(project.id)).training_jobs)
+def looks(proxy: FaultProxy) -> int:
+    """How often a single job was asked for."""
+    return counted(proxy.calls)["GET /v1/training_projects/*/jobs/*"]
 
 
 def show(what: str, cost: Cost) -> None:
     per_minute = 60 / cost.seconds
     print(
-        f"{what:<26}{cost.calls.total() * per_minute:>10.0f}"
-        f"{cost.processor / cost.seconds:>11.1%}{cost.memory / 2**20:>6.0f} MB",
+        f"{what:<24}{cost.calls.total() * per_minute:>16.0f}"
+        f"{cost.processor / cost.seconds:>12.1%}{cost.memory / 2**20:>7.0f} MB",
         flush=True,
     )
     for call, count in cost.calls.most_common():
-        print(f"  {count * per_minute:>8.1f}  {call}", flush=True)
+        print(f"{count * per_minute:>40.0f} {call}", flush=True)
 
 
 if __name__ == "__main__":

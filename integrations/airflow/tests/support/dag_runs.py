@@ -71,14 +71,14 @@ class Ended:
 
 def run(made: DAG, *, fails: bool = False, **arguments: Any) -> Ended:
     """Run a DAG to its end, which has to be a success, or a failure where that is said."""
-    _register(made)
+    register(made)
     dag_run = made.test(**arguments)
     ended = Ended(dag_run.dag_id, dag_run.run_id)
     assert dag_run.state == ("failed" if fails else "success"), ended.states
     return ended
 
 
-def _register(made: DAG) -> None:
+def register(made: DAG) -> None:
     """Make a DAG known to the database, as the DAG processor does with those of files."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
@@ -89,10 +89,9 @@ def _register(made: DAG) -> None:
     sync_bag_to_db(bag, "dags-folder", None)
 
 
-def jobs_named(client: Client, key: str) -> list[TrainingJob]:
-    """The jobs of project "quick" whose names carry a run's key, the oldest first."""
-    project = client.run(find_project("quick"))
-    listed = client.send(endpoints.list_jobs(project.id)).training_jobs
+def jobs_named(client: Client, key: str, *, project: str = "quick") -> list[TrainingJob]:
+    """The jobs of a project whose names carry a run's key, the oldest first."""
+    listed = client.send(endpoints.list_jobs(client.run(find_project(project)).id)).training_jobs
     return sorted((job for job in listed if f"-{key}-" in (job.name or "")), key=lambda job: job.created_at)
 
 
