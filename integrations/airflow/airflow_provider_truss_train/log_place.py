@@ -1,13 +1,15 @@
 """Where the reader of a job's log is, kept where the next triggerer finds it: in an XCom of the waiting task.
 
 A trigger that is taken over by another triggerer starts from the arguments it once had, and would show the whole log
-again. So the place is kept at the first lines and every half minute: what a death makes appear twice are the lines
-since. Airflow removes the XComs of a task before each of its tries, each of which has a log of its own.
+again. So the place is kept with the first lines that are shown, soon again with the next ones, and then every half
+minute: what a death makes appear twice are the lines since. Kept before they are shown, they would be lost instead.
+Airflow removes the XComs of a task before each of its tries, each of which has a log of its own.
 """
 
 from __future__ import annotations
 
 import time
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from truss_train_core.events import LogCursor
 
 KEY = "truss_train_log"
-INTERVAL = 30.0
-"""Seconds between two times of keeping the place, at least."""
+INTERVALS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Seconds between two times of keeping the place, at least; the last goes for all further ones."""
 
 
 class LogPlace:
@@ -37,6 +39,7 @@ class LogPlace:
         self._job_id = job_id
         self._log = log
         self._tell = teller(log)
+        self._intervals = chain(INTERVALS, repeat(INTERVALS[-1]))
         self._due = 0.0
 
     async def kept(self) -> LogCursor | None:
@@ -52,6 +55,6 @@ class LogPlace:
 
         self._tell(event)
         if self._ti and isinstance(event, events.LogLines) and time.monotonic() >= self._due:
-            self._due = time.monotonic() + INTERVAL
+            self._due = time.monotonic() + next(self._intervals)
             place = {"job_id": self._job_id, "cursor": event.cursor.model_dump(mode="json")}
             await sync_to_async(set_xcom)(self._ti, KEY, place)

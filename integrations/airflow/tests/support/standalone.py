@@ -187,10 +187,11 @@ class Run:
         """A template field as Airflow shows it."""
         return self.task()["rendered_fields"][field]
 
-    def noted(self, map_index: int) -> bool:
-        """Whether the trigger has kept how far the job's log is shown."""
+    def noted(self, map_index: int) -> int:
+        """How many of the job's last lines the trigger knows to have shown, were another to take over."""
         path = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/train/xcomEntries/truss_train_log"
-        return self.api.get(path, params={"map_index": map_index}).status_code == 200
+        answer = self.api.get(path, params={"map_index": map_index, "deserialize": False, "stringify": False})
+        return sum(answer.json()["value"]["cursor"]["seen"].values()) if answer.status_code == 200 else 0
 
     def _shows_the_job(self) -> bool:
         return any(line.startswith("starting after step") for line in self.log())
