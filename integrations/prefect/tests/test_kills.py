@@ -45,7 +45,7 @@ LOOK = ("GET", r"/deployments/[^/]+$")
         pytest.param(("before", *WAIT, "1"), id="after the job was created"),
         pytest.param(("before", *WAIT, "2"), id="while it waits"),
         pytest.param(("after", *GRAPHQL, "2"), id="while the deployment is created"),
-        pytest.param(("before", *LOOK, "3"), id="while it waits for the deployment"),
+        pytest.param(("after", *LOOK, "1"), id="while it waits for the deployment"),
     ],
 )
 def test_after_a_sigkill_the_same_flow_run_ends_with_one_job_and_one_deployment(
