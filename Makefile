@@ -7,7 +7,7 @@ INTEROP := .venv-interop
 AIRFLOW := .venv-airflow
 PREFECT := .venv-prefect
 
-.PHONY: help demo test test-airflow test-prefect test-slow test-slow-airflow test-slow-prefect test-interop check format bench lock clean
+.PHONY: help demo test test-airflow test-prefect test-slow test-slow-airflow test-slow-prefect test-interop chaos check format bench lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,6 +41,10 @@ test-slow-prefect: $(PREFECT)/.ready
 
 test-interop: $(INTEROP)/.ready ## the unmodified truss CLI and baseten SDK against the local platform
 	cd interop && ../$(INTEROP)/bin/pytest
+
+chaos: $(READY) ## kill a thousand runs, and the platform 200 times: an hour, and the figures of docs/guarantees.md
+	$(BIN)/python tests/chaos/killed_runs.py --runs 1000
+	$(BIN)/python tests/chaos/survival.py --kills 200 --jobs 20
 
 check: $(READY) $(AIRFLOW)/.ready $(PREFECT)/.ready ## style, types, and the rules of the house
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure

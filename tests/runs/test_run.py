@@ -39,6 +39,7 @@ from truss_train_core.events import (
     AttemptStarted,
     CheckpointChosen,
     CheckpointSeen,
+    JobStatusChanged,
     LogLines,
     ModelAnswered,
     Resuming,
@@ -445,6 +446,29 @@ def test_what_a_person_stopped_is_not_started_again(world: World, tmp_path: Path
     world.script = attempts(breaks("STOPPED", 10))
     assert "was stopped" in ends_with(world, plan(tmp_path))
     assert len(world.jobs) == 1
+
+
+@pytest.mark.parametrize(("created", "stays"), [(-1.0, "j2"), (1.0, "j1")])
+def test_a_twin_that_comes_late_is_noticed_within_a_minute_and_the_older_one_stays(
+    world: World, tmp_path: Path, created: float, stays: str
+) -> None:
+    """Its create was on its way when the process that had sent it died, and ours looked before it was carried out."""
+    script = JobScript(
+        [(0, "PENDING"), (2, "RUNNING"), (200, "COMPLETED")], checkpoints=[hf_checkpoint(10, 9, HISTORY)]
+    )
+
+    def arrive(event: Any) -> None:
+        if isinstance(event, JobStatusChanged) and len(world.jobs) == 1:
+            twin = world.add_job("p1", world.jobs[0].body, script)
+            twin.created = world.jobs[0].created + created
+
+    world.script, world.listener = attempts(script), arrive
+    record = start(world, plan(tmp_path))
+    assert (record.phase, record.attempt.job_id) == ("done", stays)
+    (stopped,) = (job for job in world.jobs if job.stopped)
+    assert stopped.id != stays
+    assert stopped.stopped is not None
+    assert stopped.stopped - stopped.created < 70
 
 
 def test_a_deleted_job_ends_the_run(world: World, tmp_path: Path) -> None:

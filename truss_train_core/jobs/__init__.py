@@ -13,7 +13,7 @@ from truss_train_core.jobs.finding import fetch, find, find_active, find_project
 from truss_train_core.jobs.logs import fetch_log, follow, log_start, read_log
 from truss_train_core.jobs.names import job_name, run_key
 from truss_train_core.jobs.stopping import describe, get, stop
-from truss_train_core.jobs.submission import Submitted, Upload, look_up, submit, submit_once
+from truss_train_core.jobs.submission import Submitted, TwinWatch, Upload, look_up, submit, submit_once
 from truss_train_core.jobs.watch import CALM, LIVE, Companion, Pace, expect_completed, poll, wait, wait_all
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Pace",
     "Submitted",
     "TrainingJob",
+    "TwinWatch",
     "Upload",
     "describe",
     "expect_completed",

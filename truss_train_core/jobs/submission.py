@@ -8,12 +8,15 @@ from typing import Any
 
 from truss_train_core import definitions
 from truss_train_core.api import endpoints
-from truss_train_core.api.flows import Flow, emit, send, work
+from truss_train_core.api.flows import Flow, emit, now, send, work
 from truss_train_core.api.models import TrainingJob, TrainingProject, UploadCredentials
 from truss_train_core.errors import AnswerLost
 from truss_train_core.events import JobAdopted, JobSubmitted, TwinStopped
 from truss_train_core.jobs.stopping import get, stop
 from truss_train_core.once import MAYBE_CREATED, create_once
+
+LATE_CREATE = 60.0
+"""Seconds after which a create that was on its way is taken to have been carried out, or never to be."""
 
 Upload = Callable[[UploadCredentials], object]
 """Stores the archive of the working directory where the credentials say. Blocking."""
@@ -93,6 +96,23 @@ def submit_once(
     )
     yield from emit(_submitted(home, once.value) if once.created else _adopted(home, once.value))
     return Submitted(home, once.value, once.created)
+
+
+class TwinWatch:
+    """Looks once more for twins of a job, when it is a minute old; the oldest of them stays.
+
+    What a process had sent before it died, or what a gateway held back, may be carried out after the next process has
+    looked. An instance is for one wait: `jobs.wait(job, companions=[jobs.TwinWatch()])`.
+    """
+
+    def __init__(self) -> None:
+        self._looked = False
+
+    def __call__(self, job: TrainingJob) -> Flow[None]:
+        age = (yield from now()) - job.created_at.timestamp()
+        if not self._looked and job.name and not job.is_terminal and age >= LATE_CREATE:
+            yield from look_up(job.training_project_id, job.name)
+            self._looked = True
 
 
 def look_up(project_id: str, name: str) -> Flow[TrainingJob | None]:
