@@ -21,7 +21,7 @@ QUIET = (
 PATIENCE = 60_000  # milliseconds
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there, this thread has a running loop, which other tests cannot have
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         try:

@@ -207,6 +207,8 @@ def test_what_jobs_say_is_text(platform: Served, visitor: Visitor) -> None:
     with visitor.events(f"{page}/events") as events:
         told = [next(events) for _ in range(7)]
     assert all(MARKUP not in each["value"] for each in told if each["name"].startswith("part:"))
+    assert visitor.get(f"{page}/title") == f"failed · {MARKUP}"
+    assert visitor.http.get(f"{page}/title").headers["content-type"].startswith("text/plain")
 
 
 def test_lists_find_what_is_searched_for(platform: Served, visitor: Visitor) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -145,7 +145,7 @@ def _look_at_job(pages: Pages, project_id: str, job_id: str) -> Mapping[str, Any
     except Problem:
         return {"gone": "This job was deleted."}
     return {
-        "title": render("job_title.txt", **values),
+        "title": values["title"],
         "part:head": render("job_head.html", **values),
         "part:timeline": render("job_timeline.html", **values),
         "part:checkpoints": render("job_checkpoints.html", **values),
@@ -153,6 +153,12 @@ def _look_at_job(pages: Pages, project_id: str, job_id: str) -> Mapping[str, Any
         "machine": views.machine(pages.platform, job_id),
         "log": _newest_lines(pages, pages.platform.data.job(job_id)),
     }
+
+
+async def job_title(request: Request) -> Response:
+    """What a tab that is not in sight shows."""
+    values, _ = await run_in_threadpool(views.job_values, _pages(request).platform, *_job_of(request))
+    return PlainTextResponse(values["title"])
 
 
 async def job_lines(request: Request) -> Response:
@@ -251,6 +257,7 @@ def routes() -> list[BaseRoute]:
         Route(_JOB, access.page(job_page)),
         Route(f"{_JOB}/events", access.data(job_events)),
         Route(f"{_JOB}/lines", access.data(job_lines)),
+        Route(f"{_JOB}/title", access.data(job_title)),
         Route(_DEPLOYMENT, access.page(deployment_page)),
         Route(f"{_DEPLOYMENT}/events", access.data(deployment_events)),
         Route(f"{_DEPLOYMENT}/lines", access.data(deployment_lines)),

@@ -80,8 +80,10 @@ def job_values(platform: Platform, project_id: str, job_id: str) -> tuple[dict[s
         attempts = [
             AttemptRow(each, number, _phases(session, each), _loaded_from(each)) for number, each in enumerate(run, 1)
         ]  # fmt: skip
+        told = answers.get_job(session, project_id, job_id)
         values = {
-            "job": answers.get_job(session, project_id, job_id),
+            "job": told,
+            "title": f"{state(told.current_status)} · {told.name}",
             "pool": job.pool,
             "demand": job.demand,
             "attempts": attempts,

@@ -69,6 +69,13 @@ function live(state) {
 
 document.addEventListener("visibilitychange", () => (document.hidden ? stream.close() : stream.open()));
 
+/** The tab of a page that is not in sight still tells how its job fares. */
+setInterval(async () => {
+  if (!document.hidden || !document.getElementById("timeline")) return;
+  const answer = await fetch(`${here}/title`).catch(() => null);
+  if (answer?.ok) document.title = await answer.text();
+}, 15_000);
+
 // ---------------------------------------------------------------- what buttons do
 
 async function post(action, body) {
