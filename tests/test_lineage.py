@@ -29,3 +29,4 @@ def test_what_baseten_has_is_named_by_ids() -> None:
         "baseten://models/m1",
     ]
     assert {each.namespace for each in made} == {"baseten"}
+    assert made[1].facts == {"job_id": "j1", "checkpoint": "checkpoint-7", "step": 7}

@@ -50,19 +50,19 @@ def dataset(source: str, version: str | None = None, **facts: JsonValue) -> Thin
     return Thing(namespace=namespace, name=name, uri=source, version=version, facts=facts)
 
 
-def job(job_id: str, **facts: JsonValue) -> Thing:
+def job(job_id: str, /, **facts: JsonValue) -> Thing:
     """A training job."""
-    return _thing(f"training/{job_id}", facts)
+    return _thing(f"training/{job_id}", {"job_id": job_id, **facts})
 
 
-def checkpoint(job_id: str, checkpoint_name: str, **facts: JsonValue) -> Thing:
+def checkpoint(job_id: str, name: str, /, **facts: JsonValue) -> Thing:
     """A checkpoint of a job."""
-    return _thing(f"training/{job_id}/{checkpoint_name}", facts)
+    return _thing(f"training/{job_id}/{name}", {"job_id": job_id, "checkpoint": name, **facts})
 
 
-def model(model_id: str, **facts: JsonValue) -> Thing:
+def model(model_id: str, /, **facts: JsonValue) -> Thing:
     """A deployed model; which of its deployments is among the facts."""
-    return _thing(f"models/{model_id}", facts)
+    return _thing(f"models/{model_id}", {"model_id": model_id, **facts})
 
 
 def _thing(name: str, facts: dict[str, JsonValue]) -> Thing:

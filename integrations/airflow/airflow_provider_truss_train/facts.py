@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from truss_train_core.checkpoints import Choice
+    from truss_train_core.lineage import Thing
 
 
 def job_facts(job: Any) -> dict[str, Any]:
@@ -25,3 +29,11 @@ def checkpoint_facts(checkpoint: Any) -> dict[str, Any]:
 def deployment_facts(deployment: Any) -> dict[str, Any]:
     """A deployment as a task returns it."""
     return {"model_id": deployment.model_id, "deployment_id": deployment.id, "status": deployment.status}
+
+
+def chosen_checkpoint(choice: Choice) -> Thing:
+    """A chosen checkpoint in lineage."""
+    from truss_train_core import lineage
+
+    job_id, name = choice.checkpoint.training_job_id, choice.checkpoint.checkpoint_id
+    return lineage.checkpoint(job_id, name, step=choice.step, metric=choice.metric, value=choice.value)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_truss_train.airflow_side import teller
+from airflow_provider_truss_train.facts import chosen_checkpoint
+from airflow_provider_truss_train.links import CheckpointLink
 from airflow_provider_truss_train.operators.base import BasetenOperator
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class ChooseCheckpointOperator(BasetenOperator):
     """
 
     template_fields: Sequence[str] = ("run", "metric", "mode", "baseten_conn_id")
+    operator_extra_links = (CheckpointLink(),)
     ui_color = "#d7f0d0"
 
     def __init__(
@@ -54,14 +57,19 @@ class ChooseCheckpointOperator(BasetenOperator):
         self.deployable = deployable
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from truss_train_core import RunRecord, runs
+        from truss_train_core import RunRecord, lineage, runs
 
         with self.hook.client() as client:
             jobs = client.run(runs.jobs_of(RunRecord.model_validate(self.run)))
+            self.used = [lineage.job(job.id, job_name=job.name) for job in jobs]
             choice = self._choose(client, jobs)
+        chosen = choice.checkpoint
+        self.pages[CheckpointLink.name] = self.hook.remote.job_page(jobs[0].training_project_id, chosen.training_job_id)
         for row in choice.table:
             value = "" if row.value is None else f"{row.value:.6g}"
             self.log.info("%-30s %12s  %s", row.checkpoint, value, row.rejected or "")
+        self.made = [chosen_checkpoint(choice)]
+        self._tell_outlets(context)
         return choice.model_dump(mode="json", exclude={"table"})
 
     def _choose(self, client: Client, jobs: Sequence[TrainingJob]) -> Choice:

@@ -60,7 +60,7 @@ class DeployCheckpointOperator(BasetenOperator):
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> dict[str, Any]:
-        return self._deploy(wait_without_worker=self.deferrable)
+        return self._deploy(context, wait_without_worker=self.deferrable)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Go on after the triggerer has waited; the deployment that there is is found again."""
@@ -68,14 +68,16 @@ class DeployCheckpointOperator(BasetenOperator):
 
         if error := error_of(event):
             raise error
-        return self._deploy(wait_without_worker=False)
+        return self._deploy(context, wait_without_worker=False)
 
-    def _deploy(self, *, wait_without_worker: bool) -> dict[str, Any]:
-        from airflow_provider_truss_train.facts import deployment_facts
-        from truss_train_core import Limits, deployments, load_deploy_checkpoints_config
+    def _deploy(self, context: Context, *, wait_without_worker: bool) -> dict[str, Any]:
+        from airflow_provider_truss_train.facts import chosen_checkpoint, deployment_facts
+        from truss_train_core import Limits, deployments, lineage, load_deploy_checkpoints_config
         from truss_train_core.checkpoints import Choice
 
-        chosen = Choice.model_validate({**self.checkpoint, "table": ()}).checkpoint
+        choice = Choice.model_validate({**self.checkpoint, "table": ()})
+        chosen = choice.checkpoint
+        self.used = [chosen_checkpoint(choice)]
         config = self.definition or load_deploy_checkpoints_config(self._file(self.config))
         tell = teller(self.log)
         with self.hook.client() as client:
@@ -87,6 +89,8 @@ class DeployCheckpointOperator(BasetenOperator):
             limits = Limits(timeout=self.serving_timeout)
             serving = client.run(deployments.wait_until_serving(deployment, limits=limits), on_event=tell)
             facts = deployment_facts(serving)
+            self.made = [lineage.model(serving.model_id, **facts, checkpoint=self.used[0].uri)]
+            self._tell_outlets(context)
             if self.question is None:
                 return facts
             return {**facts, "answer": client.run(deployments.ask(serving, self.question, path=self.question_path))}
@@ -100,7 +104,7 @@ class DeployCheckpointOperator(BasetenOperator):
                 model_id=model_id,
                 deployment_id=deployment_id,
                 timeout=self.serving_timeout,
-                ends_task=self.do_xcom_push and self.question is None and not self.outlets,
+                ends_task=self.do_xcom_push and self.question is None and not self._needs_worker_to_end(),
             ),
             method_name="execute_complete",
         )

@@ -72,6 +72,7 @@ class SubmitTrainingJobOperator(BasetenOperator):
             while run.record.phase in ("starting", "submitting"):
                 self._step(run)
             self._show(run.record)
+            self._tell_outlets(context)
             return run.record.model_dump(mode="json")
 
     def _take_up(self, client: Client, context: Context) -> TaskRun:
@@ -80,8 +81,10 @@ class SubmitTrainingJobOperator(BasetenOperator):
         return run
 
     def _run(self, client: Client, context: Context) -> TaskRun:
+        from airflow_provider_truss_train.lineage import datasets_of
         from airflow_provider_truss_train.task_run import TaskRun
 
+        self.used = datasets_of(self.inlets, context)
         return TaskRun(client, self._plan(context), context, retries=self.retries or 0, log=self.log)
 
     def _step(self, run: TaskRun) -> None:
@@ -89,9 +92,12 @@ class SubmitTrainingJobOperator(BasetenOperator):
         self._show(run.record)
 
     def _show(self, record: RunRecord) -> None:
-        if record.project_id and record.attempt.job_id:
-            page = self.hook.remote.job_page(record.project_id, record.attempt.job_id)
-            self.pages[TrainingJobLink.name] = page
+        from truss_train_core import lineage
+
+        job_id, job_name = record.attempt.job_id, record.attempt.job_name
+        if record.project_id and job_id:
+            self.pages[TrainingJobLink.name] = self.hook.remote.job_page(record.project_id, job_id)
+            self.made = [lineage.job(job_id, job_name=job_name, project=record.project_name)]
 
     def _plan(self, context: Context) -> RunPlan:
         from truss_train_core import RunPlan

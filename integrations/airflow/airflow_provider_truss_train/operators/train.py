@@ -115,6 +115,7 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
             if run.record.attempt.cause == "stopped":  # somebody wanted it to end
                 raise AirflowFailException(failure)
             raise RunFailed(failure, hint="Nothing of it runs any more; a retry goes on from its newest checkpoint.")
+        self._tell_outlets(context)
         return run.record.model_dump(mode="json")
 
     def _wait(self, run: TaskRun, client: Client) -> None:
@@ -154,7 +155,7 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
             trigger=TrainingRunTrigger(
                 baseten_conn_id=self.baseten_conn_id,
                 attendance=attendance.as_dict(),
-                ends_task=self.do_xcom_push and not self.outlets,
+                ends_task=self.do_xcom_push and not self._needs_worker_to_end(),
                 stop_on_clear=self.on_clear == "cancel",
                 completed=completed,
             ),
