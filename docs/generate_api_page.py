@@ -47,6 +47,33 @@ a local platform has no such deployments.
 """
 
 
+LOCAL = "/v1/local/"
+"""The beginning of the paths that only the local platform has."""
+
+_STRICTER = """\
+## What the local platform refuses, though the OpenAPI lets it pass
+
+A field that the OpenAPI does not know is left aside, at any depth of a body. These are answered 400, with a message
+that says what to change:
+
+- of a job, because it could mean nothing or only fail:
+  - what `truss_train_core.definitions` refuses: empty names, counts below one, sources of weights of an unknown kind,
+    `docker_auth` whose settings are not those of its `auth_method`; and numbers beyond 2³¹−1;
+  - a GPU type that is not an `Accelerator`, or more of them than an instance type has;
+  - an environment variable from a secret that there is not, and artifacts that were not uploaded;
+  - a checkpoint to load that there is not, that is still being copied, or of Loops;
+- `interactive_session` and `ssh/sign`: a job's processes run on this machine, where they can be looked at directly;
+- of the queue: a change of a job that is not pending, as the API does (documentation), and a capacity for a GPU type
+  that is not an `Accelerator`;
+- of what is read: logs of more than seven days or 1,000 lines at once, as the API does (documentation), and an
+  `order_by` other than `created_at`, the only one that the API has;
+- of deployments: several checkpoints that are not LoRA, and those of Loops; promoting one that is not active, deleting
+  one that answers in an environment, and deleting `production`.
+
+A body of more than 16 MiB is answered 413, and filters of a deployment's logs 501.
+"""
+
+
 def operations() -> list[tuple[str, str]]:
     """Method and path of each endpoint of the OpenAPI."""
     lines = OPERATIONS.read_text().splitlines()
@@ -91,8 +118,8 @@ def page() -> str:
         client = ", ".join(functions.get((method, by_id), [])) or "–"
         rows[area].append(f"| `{method} {path}` | {client} | {_local(method, path)} |")
     table = ["| endpoint | client | local platform |", "| --- | --- | --- |"]
-    sections = [_HEAD, *("\n".join([f"## {area}\n", *table, *lines, ""]) for area, lines in rows.items()), _graphql()]
-    return "\n".join(sections)
+    sections = [_HEAD, *("\n".join([f"## {area}\n", *table, *lines, ""]) for area, lines in rows.items())]
+    return "\n".join([*sections, _graphql(), _local_alone(), _STRICTER])
 
 
 def _local(method: str, path: str) -> str:
@@ -101,6 +128,23 @@ def _local(method: str, path: str) -> str:
             said = " ".join((inspect.getdoc(route.handler) or "").split("\n\n")[0].split())
             return "404" if "/development" in path else f"served. {said}".rstrip()
     return "501"
+
+
+def _local_alone() -> str:
+    lines = [
+        f"| `{made.method} {made.path.replace('job_id', '{job_id}')}` | `{name}` | {getattr(endpoints, name).__doc__} |"
+        for name, made in requests()
+        if made.path.startswith(LOCAL)
+    ]
+    return "\n".join(
+        [
+            "## What the local platform has alone\n",
+            "| endpoint | client | what it does |",
+            "| --- | --- | --- |",
+            *lines,
+            "",
+        ]
+    )
 
 
 def _graphql() -> str:

@@ -27,3 +27,17 @@ SAYINGS = [
 @pytest.mark.parametrize(("event", "words"), SAYINGS)
 def test_an_event_is_told_in_one_line(event: Event, words: str | None) -> None:
     assert events.sentence(event) == words
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("TRAINING_JOB_RUNNING", "running"),
+        ("TRAINING_JOB_DEPLOY_FAILED", "deploy failed"),
+        ("SCALED_TO_ZERO", "scaled to zero"),
+        ("completed", "completed"),
+        ("", ""),
+    ],
+)
+def test_a_status_is_said_in_plain_words(status: str, words: str) -> None:
+    assert events.plain_status(status) == words

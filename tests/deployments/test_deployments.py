@@ -21,7 +21,15 @@ from truss_train_core.definitions import (
     SecretReference,
 )
 from truss_train_core.deployments.requests import asked_for, served_by
-from truss_train_core.errors import AnswerLost, DefinitionError, DeploymentFailed, Rejected, Unreachable, WaitTimeout
+from truss_train_core.errors import (
+    AnswerLost,
+    DefinitionError,
+    DeploymentFailed,
+    NotFound,
+    Rejected,
+    Unreachable,
+    WaitTimeout,
+)
 from truss_train_core.events import DeploymentAdopted, DeploymentCreated, DeploymentStatusChanged, Notice
 from truss_train_core.waiting import Limits
 
@@ -310,6 +318,20 @@ def test_the_smallest_instance_that_fits_is_chosen(compute: Compute, name: str) 
 
 def wait(world: World, **more: Any) -> Deployment:
     return world.run(deployments.wait_until_serving(deploy(world), **more))
+
+
+def test_a_deployment_is_got_by_its_ids_through_an_outage(world: World) -> None:
+    made = deploy(world)
+    world.faults = [Fault("GET .*/deployments/d1$", away(), times=3)]
+    assert world.run(deployments.get(made.model_id, made.id, outage=600)).id == made.id
+    world.faults = [Fault("GET .*/deployments/d1$", away())]
+    with pytest.raises(Unreachable):
+        world.run(deployments.get(made.model_id, made.id))
+
+
+def test_getting_a_deployment_that_is_not_there_says_so(world: World) -> None:
+    with pytest.raises(NotFound):
+        world.run(deployments.get("m1", "nowhere", outage=600))
 
 
 def test_a_deployment_is_waited_for_until_it_serves(world: World) -> None:

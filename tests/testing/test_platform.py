@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from truss_train_core import Client, jobs
-from truss_train_core.errors import LocalPlatformError
+from truss_train_core import Client, definitions, jobs, pushing
+from truss_train_core.errors import LocalPlatformError, NotFound
 from truss_train_core.testing import FastClock, LocalPlatform, ManualClock, doubles
 from truss_train_core.testing.fixtures import local_platform, manual_clock  # noqa: F401
 
@@ -29,6 +30,26 @@ def test_a_platform_that_does_not_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LocalPlatformError, match=r"did not start: .*file"), LocalPlatform.started(tmp_path / "file"):
         pass
+
+
+def test_a_spot_job_is_taken_away(local_platform: LocalPlatform, tmp_path: Path) -> None:  # noqa: F811
+    definition = definitions.TrainingProject(
+        name="taken",
+        job=definitions.TrainingJob(
+            image=definitions.Image(base_image="python:3.12-slim"),
+            compute=definitions.Compute(availability_model="spot"),
+            runtime=definitions.Runtime(start_commands=["sleep 600"]),
+        ),
+    )
+    with Client(local_platform.remote) as client:
+        job = client.run(pushing.push_flow(definition, tmp_path)).job
+        deadline = time.monotonic() + 120
+        while job.current_status != "TRAINING_JOB_RUNNING" and time.monotonic() < deadline:
+            job = client.run(jobs.fetch(job.training_project_id, job.id))
+        local_platform.preempt(job.id)
+        assert client.run(jobs.wait(job, pace=jobs.LIVE)).current_status == "TRAINING_JOB_PREEMPTED"
+    with pytest.raises(NotFound):
+        local_platform.preempt("nowhere")
 
 
 def test_clocks_that_do_not_wait_and_that_wait_less(manual_clock: ManualClock) -> None:  # noqa: F811

@@ -521,6 +521,23 @@ def cancel_promotion(model_id: str, name: str) -> Request[models.CancelPromotion
     )  # fmt: skip
 
 
+# ---------------------------------------------------------------- what only the local platform has
+
+
+def preempt_job(job_id: str) -> Request[models.JobAnswer]:
+    """Take a spot job that runs away, as a reclaim of its machines would."""
+    return Request(
+        "POST", f"/v1/local/jobs/{job_id}/preempt", models.JobAnswer.model_validate_json, f"job {job_id}", body={}
+    )  # fmt: skip
+
+
+def new_sign_in_link() -> Request[models.SignInLink]:
+    """A link to the platform's pages that signs one browser in."""
+    return Request(
+        "POST", "/v1/local/sign_in_links", models.SignInLink.model_validate_json, "sign-in link", body={}
+    )  # fmt: skip
+
+
 # ---------------------------------------------------------------- account: user, teams, instance types, secrets
 
 

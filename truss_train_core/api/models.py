@@ -353,6 +353,12 @@ class InteractiveSessionAnswer(Wire):
     message: str
 
 
+class SignInLink(Wire):
+    """Signs the browser that follows it in to a local platform, once."""
+
+    url: str = Field(repr=False)
+
+
 class SSHCertificate(Wire):
     """A certificate for one replica of a job, and the token with which the proxy lets it pass."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -88,15 +87,15 @@ def serve(
 @app.command("sign-in")
 def sign_in(remote: options.Remote = "local", form: options.Output = Format.TEXT) -> None:
     """Print a link to the platform's pages that signs one browser in."""
-    from truss_train_core.api.request import Request
+    from truss_train_core.api import endpoints
 
     with connect(remote) as client:
         _check_local(client.remote.is_local, remote)
-        link = client.send(Request("POST", "/v1/local/sign_in_links", json.loads, "sign-in link", body={}))
+        link = client.send(endpoints.new_sign_in_link())
     if form is Format.JSON:
         output.print_json(link)
     else:
-        output.stdout().print(link["url"], soft_wrap=True)
+        output.stdout().print(link.url, soft_wrap=True)
 
 
 @app.command()
@@ -107,19 +106,16 @@ def preempt(
 ) -> None:
     """Take a spot job away, as a reclaim of its machines would: to see a resume before one has to pay for it."""
     from truss_train_core import jobs
-    from truss_train_core.api.models import JobAnswer
-    from truss_train_core.api.request import Request
+    from truss_train_core.api import endpoints
 
     with connect(remote) as client:
         _check_local(client.remote.is_local, remote)
         found = client.run(jobs.find(job))
-        about = jobs.describe(found)
-        request = Request("POST", f"/v1/local/jobs/{found.id}/preempt", JobAnswer.model_validate_json, about, body={})
-        preempted = client.send(request).training_job
+        preempted = client.send(endpoints.preempt_job(found.id)).training_job
     if form is Format.JSON:
         output.print_json(preempted)
     else:
-        output.message(f"Took {about} away.")
+        output.message(f"Took {jobs.describe(found)} away.")
 
 
 def _check_local(is_local: bool, remote: str | None) -> None:

@@ -26,8 +26,8 @@ from typing import IO
 
 from pydantic import SecretStr
 
+from truss_train_core.api import endpoints
 from truss_train_core.api.client import Client
-from truss_train_core.api.request import Request
 from truss_train_core.errors import LocalPlatformError
 from truss_train_core.remotes import Remote
 
@@ -91,13 +91,12 @@ class LocalPlatform:
     def preempt(self, job_id: str) -> None:
         """Take a spot job that runs away, as a reclaim of its machines would: SIGTERM, a grace period, SIGKILL."""
         with Client(self.remote) as client:
-            client.send(Request("POST", f"/v1/local/jobs/{job_id}/preempt", bytes, f"job {job_id}", body={}))
+            client.send(endpoints.preempt_job(job_id))
 
     def sign_in_link(self) -> str:
         """A link to the platform's pages that signs one browser in."""
         with Client(self.remote) as client:
-            answer = client.send(Request("POST", "/v1/local/sign_in_links", json.loads, "sign-in link", body={}))
-        return str(answer["url"])
+            return client.send(endpoints.new_sign_in_link()).url
 
 
 def _remote(process: subprocess.Popen[str], said: IO[str]) -> Remote:

@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 from truss_train_core.errors import LocalPlatformError
@@ -88,6 +89,13 @@ def start(module: str, directory: Path, *arguments: str) -> None:
             start_new_session=True,
             check=True,
         )
+
+
+def new_state(directory: Path, make: Callable[..., State], phase: str) -> StateFile[State]:
+    """The state file of the supervisor that this process is, in its first phase; `make` is the model of the state."""
+    process = psutil.Process()
+    started = {"supervisor_pid": process.pid, "supervisor_started": process.create_time()}
+    return StateFile(directory, make(phase=phase, updated_at=datetime.now(timezone.utc), **started))
 
 
 def request_stop(directory: Path, reason: Literal["stopped", "preempted"]) -> None:

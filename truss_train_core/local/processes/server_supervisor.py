@@ -19,10 +19,7 @@ import subprocess
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-
-import psutil
 
 from truss_train_core.errors import LocalPlatformError
 from truss_train_core.local.joblogs import LogWriter
@@ -31,7 +28,7 @@ from truss_train_core.local.processes.detached import Intervals
 from truss_train_core.local.processes.log_capture import LogPump
 from truss_train_core.local.processes.process_family import ProcessFamily
 from truss_train_core.local.runner import ServerPhase, ServerSpec, ServerState
-from truss_train_core.local.statefiles import STOP_FILE, StateFile
+from truss_train_core.local.statefiles import STOP_FILE
 
 _HOST = "127.0.0.1"
 _PROBE_TIMEOUT = 5.0
@@ -62,15 +59,7 @@ class ServerSupervisor:
         self._log = LogWriter(spec.directory, 0)
         self._pump = LogPump([self._log], flush_after=intervals.flush, secrets=spec.secrets)
         self._family = ProcessFamily(spec.directory)
-        self._state = StateFile(
-            spec.directory,
-            ServerState(
-                phase="building",
-                updated_at=datetime.now(timezone.utc),
-                supervisor_pid=os.getpid(),
-                supervisor_started=psutil.Process().create_time(),
-            ),
-        )
+        self._state = detached.new_state(spec.directory, ServerState, "building")
 
     def run(self) -> None:
         """Serve until told to end, or until the server ends."""

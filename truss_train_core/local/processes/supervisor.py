@@ -19,9 +19,6 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
-
-import psutil
 
 from truss_train_core.errors import LocalPlatformError
 from truss_train_core.local.joblogs import LogWriter
@@ -34,7 +31,7 @@ from truss_train_core.local.processes.rank_environment import RankPlaces
 from truss_train_core.local.processes.unpack import unpack
 from truss_train_core.local.runner import JobPhase, JobSpec, JobState, StopRequest
 from truss_train_core.local.samples import Sampler
-from truss_train_core.local.statefiles import STOP_FILE, StateFile, read_json
+from truss_train_core.local.statefiles import STOP_FILE, read_json
 
 _LONGEST_COMMAND = 200
 
@@ -127,15 +124,7 @@ class JobSupervisor:
         self._family = ProcessFamily(spec.directory)
         self._sync: CheckpointSync | None = None
         self._sampler: Sampler | None = None
-        self._state = StateFile(
-            spec.directory,
-            JobState(
-                phase="deploying",
-                updated_at=datetime.now(timezone.utc),
-                supervisor_pid=os.getpid(),
-                supervisor_started=psutil.Process().create_time(),
-            ),
-        )
+        self._state = detached.new_state(spec.directory, JobState, "deploying")
 
     def run(self) -> None:
         """Run the job; returns when it has ended and its checkpoints are copied."""

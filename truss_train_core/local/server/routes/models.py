@@ -37,7 +37,6 @@ AUTOSCALING = {
     "target_utilization_percentage": None,
 }
 """One process each, always: nothing scales on one machine."""
-_LOG_FILTERS = {"replica", "request_id", "component", "search_pattern", "includes", "excludes"}
 
 
 class DeploymentAnswer(models.Deployment):
@@ -53,6 +52,17 @@ class _DeploymentsAnswer(models.Wire):
 
 class _RetryAnswer(models.RetryAnswer):
     deployment: DeploymentAnswer
+
+
+class _LogQuery(LogQuery):
+    """With the filters that the logs of a job do not have; none of them is served."""
+
+    replica: Any = None
+    request_id: Any = None
+    component: Any = None
+    search_pattern: Any = None
+    includes: Any = None
+    excludes: Any = None
 
 
 class _ConfigQuery(BaseModel):
@@ -168,16 +178,8 @@ def get_config(call: Call) -> Answer:
 
 
 def get_logs(call: Call) -> Answer:
-    return _logs(call, call.options(LogQuery))
-
-
-def post_logs(call: Call) -> Answer:
-    return _logs(call, call.body(LogQuery))
-
-
-def _logs(call: Call, query: LogQuery) -> Answer:
-    given = {**call.query, **call.json()}
-    unserved = sorted(name for name in _LOG_FILTERS if given.get(name))
+    query = call.asked(_LogQuery)
+    unserved = sorted(name for name in _LogQuery.model_fields.keys() - LogQuery.model_fields if getattr(query, name))
     if unserved:
         raise Problem(501, f"The local platform does not filter the logs of a deployment by {', '.join(unserved)}.")
     with call.platform.database.reading() as session:
@@ -246,6 +248,6 @@ ROUTES = (
     Route("POST", _DEPLOYMENT + "/retry", retry),
     Route("GET", _DEPLOYMENT + "/config", get_config),
     Route("GET", _DEPLOYMENT + "/logs", get_logs),
-    Route("POST", _DEPLOYMENT + "/logs", post_logs),
+    Route("POST", _DEPLOYMENT + "/logs", get_logs),
     Route("GET", _DEPLOYMENT + "/metrics", get_metrics),
 )

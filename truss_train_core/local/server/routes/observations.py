@@ -68,29 +68,14 @@ def read_logs(directory: Path, query: LogQuery, now: float) -> list[models.LogLi
 
 
 def get_logs(call: Call) -> Answer:
-    return _logs(call, call.options(LogQuery))
-
-
-def post_logs(call: Call) -> Answer:
-    return _logs(call, call.body(LogQuery))
-
-
-def _logs(call: Call, query: LogQuery) -> Answer:
-    return models.LogsAnswer(logs=read_logs(_directory(call), query, call.platform.now()))
+    return models.LogsAnswer(logs=read_logs(_directory(call), call.asked(LogQuery), call.platform.now()))
 
 
 # ---------------------------------------------------------------- metrics
 
 
 def get_metrics(call: Call) -> Answer:
-    return _metrics(call, call.options(_MetricsQuery))
-
-
-def post_metrics(call: Call) -> Answer:
-    return _metrics(call, call.body(_MetricsQuery))
-
-
-def _metrics(call: Call, query: _MetricsQuery) -> Answer:
+    query = call.asked(_MetricsQuery)
     nodes = samples.read(
         _directory(call), _moment(query.start_epoch_millis), _moment(query.end_epoch_millis), query.step_seconds
     )
@@ -223,9 +208,9 @@ def _directory(call: Call) -> Path:
 _JOB = "/v1/training_projects/{project_id}/jobs/{job_id}"
 ROUTES = (
     Route("GET", _JOB + "/logs", get_logs),
-    Route("POST", _JOB + "/logs", post_logs),
+    Route("POST", _JOB + "/logs", get_logs),
     Route("GET", _JOB + "/metrics", get_metrics),
-    Route("POST", _JOB + "/metrics", post_metrics),
+    Route("POST", _JOB + "/metrics", get_metrics),
     Route("GET", _JOB + "/checkpoints", list_checkpoints),
     Route("GET", _JOB + "/checkpoint_files", list_checkpoint_files),
     Route("GET", _JOB + "/download", download),
