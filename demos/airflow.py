@@ -28,7 +28,7 @@ from truss_train_core.testing import LocalPlatform
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo" / "airflow"
-STARTS_WITHIN = 180.0
+STARTS_WITHIN = 400.0
 """Seconds that Airflow may take until it answers."""
 ENDS_WITHIN = 600.0
 """Seconds that the pipeline may take."""

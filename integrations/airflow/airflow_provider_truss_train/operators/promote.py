@@ -142,12 +142,12 @@ class _Left:
     def read(self) -> tuple[Promoted | None, bool]:
         from truss_train_core.deployments import Promoted
 
-        left = self._store.get(STATE_KEY) if self._store else None
+        left = self._store.get(STATE_KEY) if self._store is not None else None
         if left is None or left["of"] != self._of:
             return None, False
         return Promoted.model_validate(left["promoted"]), left["begun"]
 
     def keep(self, promoted: Promoted, *, begun: bool) -> None:
-        if self._store:
+        if self._store is not None:
             promotion = promoted.model_dump(mode="json")
             self._store.set(STATE_KEY, {"of": self._of, "promoted": promotion, "begun": begun})
