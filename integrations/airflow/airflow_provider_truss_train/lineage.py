@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors.base import OperatorLineage
-    from airflow.sdk import Context
+    from airflow.sdk import Asset, Context
+    from openlineage.client.event_v2 import Dataset
 
     from truss_train_core.lineage import Thing
 
@@ -57,6 +58,14 @@ def operator_lineage(used: Iterable[Thing], made: Iterable[Thing]) -> OperatorLi
         inputs=[InputDataset(thing.namespace, thing.name, facets=_facets(thing)) for thing in used],
         outputs=[OutputDataset(thing.namespace, thing.name, facets=_facets(thing)) for thing in made],
     )
+
+
+def asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
+    """An asset of the scheme `baseten`, for tasks of other providers that have it among their inlets or outlets."""
+    from openlineage.client.event_v2 import Dataset
+
+    namespace, _, name = asset.uri.partition("://")
+    return Dataset(namespace=namespace, name=name)
 
 
 def _facets(thing: Thing) -> dict[str, Any]:
