@@ -208,7 +208,7 @@ def _wait(record: RunRecord, plan: RunPlan) -> Flow[TrainingJob]:
     follow = jobs.follow if plan.follow_logs else jobs.wait
 
     def wait(*more: jobs.Companion) -> Flow[TrainingJob]:
-        companions = [jobs.TwinWatch(), checkpoints.CheckpointWatch(), *more]
+        companions: list[jobs.Companion] = [jobs.TwinWatch(), checkpoints.CheckpointWatch(), *more]
         return follow(job, limits=plan.training, companions=companions)
 
     before = (yield from _patiently(plan, lambda: usage(record, without=job.id))) if plan.budget else Usage()
