@@ -6,8 +6,10 @@
     sensors.py      wait for somebody else's job, checkpoint or deployment
     triggers.py     the waits of all of these, without a worker
     assets.py       new checkpoints and dataset versions as asset events
+    lineage.py      what came of what, for OpenLineage and for outlets
     log_place.py    how far a job's log has been shown, for the next triggerer
     links.py        the way from a task to Baseten's pages
+    plugin.py       the tab "Training run" of every task; the page is run_page/
     task_run.py     the record of a run in Airflow's task state, and what a retry or a clear makes of it
     airflow_side.py what this package asks of Airflow: a task's state, its tries, its log
     provider.py     what Airflow is told of all this

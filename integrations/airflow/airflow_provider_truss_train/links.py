@@ -27,3 +27,12 @@ class ModelLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         return str(operator.pages.get(self.name, ""))
+
+
+class CheckpointLink(BaseOperatorLink):
+    """The chosen checkpoint, among those of its job."""
+
+    name = "Checkpoint"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        return str(operator.pages.get(self.name, ""))

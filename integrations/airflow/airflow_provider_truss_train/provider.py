@@ -22,8 +22,16 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [{"integration-name": "Baseten", "python-modules": [f"{_PACKAGE}.operators"]}],
         "sensors": [{"integration-name": "Baseten", "python-modules": [f"{_PACKAGE}.sensors"]}],
         "hooks": [{"integration-name": "Baseten", "python-modules": [f"{_PACKAGE}.hooks"]}],
-        "triggers": [{"integration-name": "Baseten", "python-modules": [f"{_PACKAGE}.triggers"]}],
-        "extra-links": [f"{_PACKAGE}.links.TrainingJobLink", f"{_PACKAGE}.links.ModelLink"],
+        "triggers": [{"integration-name": "Baseten", "python-modules": [f"{_PACKAGE}.triggers", f"{_PACKAGE}.assets"]}],
+        "asset-uris": [
+            {
+                "schemes": ["baseten"],
+                "handler": None,
+                "to_openlineage_converter": f"{_PACKAGE}.lineage.asset_to_openlineage",
+            }
+        ],
+        "extra-links": [f"{_PACKAGE}.links.{name}" for name in ("TrainingJobLink", "CheckpointLink", "ModelLink")],
+        "plugins": [{"name": "truss_train", "plugin-class": f"{_PACKAGE}.plugin.TrussTrainPlugin"}],
         "task-decorators": [{"name": "training_job", "class-name": f"{_PACKAGE}.decorators.training_job_task"}],
         "connection-types": [
             {
