@@ -55,14 +55,12 @@ def main() -> None:
     with world() as (proxy, client):
         waiting = submitted(client, tasks)
         print(f"{'':<24}{'calls a minute':>16}{'processor':>12}{'memory':>10}", flush=True)
-        with triggerer() as process:
-            show("no task", measured(process, proxy, seconds))
-        for name, kind in (("asking", asking), ("sharing", sharing)):
-            defer(name, [kind(job) for job in waiting])
-            goal = looks(proxy) + tasks
+        for name, kind, count in (("one_asks", asking, 1), ("asking", asking, tasks), ("sharing", sharing, tasks)):
+            defer(name, [kind(job) for job in waiting[:count]])
+            goal = looks(proxy) + count
             with triggerer() as process:
                 eventually("a look at each", lambda goal=goal: looks(proxy) >= goal)  # type: ignore[misc]
-                show(f"{tasks} tasks, {name}", measured(process, proxy, seconds))
+                show(f"{count} tasks: {name}", measured(process, proxy, seconds))
 
 
 @contextmanager

@@ -42,7 +42,8 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
             the task included and times in the queue not; then the job is stopped and the task fails; None for any.
         max_gpu_hours: the same for GPUs × nodes × hours.
         outage: seconds for which an API that does not answer is put up with.
-        follow_logs: whether to show the job's log. With hundreds of tasks at once, each costs a call per look.
+        follow_logs: whether to show the job's log and its checkpoints. With hundreds of tasks at once, that is two
+            calls of its own for each running job, at every look; without it, all wait on one call.
         deferrable: whether to wait in the triggerer rather than on a worker.
     """
 
