@@ -182,12 +182,12 @@ def test_signing_out_ends_the_session_of_this_browser(visitor: Visitor) -> None:
 
 def test_a_job_shows_what_was_submitted_without_what_is_secret(platform: Served, visitor: Visitor) -> None:
     platform.call("POST", "/v1/secrets", {"name": "hf_access_token", "value": "hunter2"})
-    variables = {"HF": {"name": "hf_access_token"}, "WANDB_API_KEY": "plain-secret", "EPOCHS": "3"}
+    variables = {"HF": {"name": "hf_access_token"}, "WANDB_API_KEY": "plain-secret", "MAX_TOKENS": "2048"}
     project = platform.project()
     made = platform.job(project, runtime={"environment_variables": variables, "start_commands": ["python train.py"]})
     page = visitor.get(f"/training/{project}/logs/{made['id']}")
 
-    for shown in ("hf_access_token", "WANDB_API_KEY", "EPOCHS", "python train.py"):
+    for shown in ("hf_access_token", "WANDB_API_KEY", "2048", "python train.py"):
         assert shown in page
     for hidden in ("hunter2", "plain-secret"):
         assert hidden not in page

@@ -57,9 +57,10 @@ def test_a_name_tells_its_run_and_attempt() -> None:
 KEY = "0123456789"
 
 
-def run_of(platform: Served, project_id: str, job_id: str) -> list[str]:
+def run_of(platform: Served, project_id: str, job_id: str) -> dict[int, str]:
     with platform.platform.database.reading() as session:
-        return [job.id for job in runs.jobs_of_run(session, find_job(session, project_id, job_id))]
+        run = runs.jobs_of_run(session, find_job(session, project_id, job_id))
+        return {number: job.id for number, job in run.items()}
 
 
 def test_attempts_are_found_by_the_key_in_their_names(platform: Served) -> None:
@@ -69,9 +70,11 @@ def test_attempts_are_found_by_the_key_in_their_names(platform: Served) -> None:
         for name in (f"digits-{KEY}-2", f"digits-{KEY}-1", f"digits-{KEY}-2", "digits-aaaaaaaaaa-1")
     )
 
-    assert run_of(platform, project, first) == [first, second]
-    assert run_of(platform, project, again) == [first, again]  # recreated: the same name once more
-    assert run_of(platform, project, other) == [other]
+    assert run_of(platform, project, first) == {1: first, 2: second}
+    assert run_of(platform, project, again) == {1: first, 2: again}  # recreated: the same name once more
+    assert run_of(platform, project, other) == {1: other}
+    platform.call("DELETE", f"/v1/training_projects/{project}/jobs/{first}")
+    assert run_of(platform, project, second) == {2: second}
 
 
 def load(job_id: str, name: str) -> dict[str, Any]:
@@ -85,8 +88,8 @@ def test_a_job_without_a_key_goes_on_from_the_one_whose_checkpoint_it_loads(plat
     platform.store(project, first, "checkpoint-5")
     second = platform.job(project, runtime=load(first, "checkpoint-5"))["id"]
 
-    assert run_of(platform, project, second) == [first, second]
-    assert run_of(platform, project, first) == [first]
+    assert run_of(platform, project, second) == {1: first, 2: second}
+    assert run_of(platform, project, first) == {1: first}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,6 @@ def test_what_was_measured_is_read_from_checkpoints(
     folder = platform.platform.data.checkpoints(project, job_id) / "rank-0" / "checkpoint-5"
     (folder / file).write_text(content if isinstance(content, str) else json.dumps(content))
     with platform.platform.database.reading() as session:
-        records = runs.records_of(platform.platform.data, find_job(session, project, job_id))
+        source = runs.source_of(platform.platform.data, find_job(session, project, job_id))
 
-    assert [record["step"] for record in records] == expected
+    assert [record["step"] for record in runs.measured_by(source).records] == expected

@@ -80,3 +80,15 @@ def test_gpus_are_asked_of_nvidia_smi_where_there_is_one(tmp_path: Path, monkeyp
     assert first.gpu_utilization == {"0": 0.5, "1": 0.0}
     assert first.gpu_memory_usage_bytes == {"0": 1 << 30, "1": 3 << 20}
     assert first.cache_usage_bytes is None
+
+
+def test_a_long_series_is_seen_evenly_and_to_its_end(tmp_path: Path) -> None:
+    write(tmp_path, 0, count=10_000)
+    write(tmp_path, 1, count=2)
+    long, short = usage(samples.read_evenly(tmp_path))
+    before = samples.length(tmp_path)
+    write(tmp_path, 1, count=3)
+
+    assert 200 < len(long) < 400
+    assert (long[-1], short) == (9_999, [0, 1])
+    assert samples.length(tmp_path) > before

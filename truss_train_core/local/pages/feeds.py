@@ -30,12 +30,12 @@ class _Feed:
     """What is followed.
 
     Attributes:
-        latest: the newest frame of each name, and the number of the look that brought it.
+        latest: of each name the newest value, its frame, and the number of the look that brought it.
         looks: how often it was looked at.
         news: set, and replaced, whenever there is some.
     """
 
-    latest: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    latest: dict[str, tuple[int, bytes, Any]] = field(default_factory=dict)
     looks: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
     followers: int = 0
@@ -66,7 +66,7 @@ class Feeds:
             seen = 0
             while not self._closed:
                 news = feed.news
-                fresh = [frame for number, frame in feed.latest.values() if number > seen]
+                fresh = [frame for number, frame, _ in feed.latest.values() if number > seen]
                 seen = feed.looks
                 if fresh:
                     yield b"".join(fresh)
@@ -101,11 +101,13 @@ async def _watch(feed: _Feed, look: Look, interval: float) -> None:
 
 def _publish(feed: _Feed, found: Mapping[str, Any]) -> None:
     feed.looks += 1
-    before = feed.looks
     for name, value in found.items():
-        frame = b"data: " + json.dumps({"name": name, "value": value}, allow_nan=False).encode() + b"\n\n"
-        if feed.latest.get(name, (0, b""))[1] != frame:
-            feed.latest[name] = (before, frame)
-    if any(number == before for number, _ in feed.latest.values()):
+        _, frame, before = feed.latest.get(name, (0, b"", None))
+        if value is before:  # what is remembered between looks is not even written out again
+            continue
+        fresh = b"data: " + json.dumps({"name": name, "value": value}, allow_nan=False).encode() + b"\n\n"
+        if fresh != frame:
+            feed.latest[name] = (feed.looks, fresh, value)
+    if any(number == feed.looks for number, _, _ in feed.latest.values()):
         feed.news.set()
         feed.news = asyncio.Event()

@@ -9,8 +9,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from truss_train_core.api.models import JobStatus
-
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -58,11 +56,6 @@ def iso(seconds: float) -> str:
 def state(status: str) -> str:
     """A status without its prefix, as a word: "running"."""
     return status.removeprefix("TRAINING_JOB_").lower().replace("_", " ")
-
-
-def ended(status: str) -> bool:
-    """Whether a job of this status has ended."""
-    return status.startswith("TRAINING_JOB_") and status not in JobStatus.ACTIVE
 
 
 _TEMPLATES = Environment(

@@ -31,6 +31,15 @@ _LONGEST_MESSAGE = 4096
 _MOST_LINES = 1000
 
 
+class _Files(StaticFiles):
+    """Scripts and styles, asked for anew each time: a page of this release is not to run those of another."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        answer = super().file_response(*args, **options)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
+
+
 class Pages:
     """What the pages of one platform share."""
 
@@ -268,5 +277,5 @@ def routes() -> list[BaseRoute]:
         ),
         Route("/sign-in", access.public(sign_in)),
         Route("/sign-out", access.action(sign_out), methods=["POST"]),
-        Mount("/static", StaticFiles(directory=_STATIC)),
+        Mount("/static", _Files(directory=_STATIC)),
     ]

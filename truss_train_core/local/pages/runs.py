@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ from truss_train_core.checkpoints.sources import metrics_files
 from truss_train_core.checkpoints.trainer_state import TrainerState, numbers
 from truss_train_core.curves.joining import Curve, Measured, joined, resumed_at
 from truss_train_core.jobs.names import attempt_of
-from truss_train_core.local.runner import StoredCheckpoint
+from truss_train_core.local.processes.checkpoint_sync import INDEX_FILE
+from truss_train_core.local.runner import CheckpointIndex, StoredCheckpoint
 from truss_train_core.local.server.data_dir import DataDir
 from truss_train_core.local.server.database import Job
 from truss_train_core.local.server.references import stored_checkpoints
+from truss_train_core.local.statefiles import read_json
 
 _LONGEST_RUN = 100
 _MOST_POINTS = 1000
@@ -37,64 +40,91 @@ _LARGEST_STATE = 32 * 1024**2
 # ---------------------------------------------------------------- which jobs are a run
 
 
-def jobs_of_run(session: Session, job: Job) -> list[Job]:
-    """The jobs of the run that `job` is part of, the first attempt first; `job` alone where it is no part of any."""
+def jobs_of_run(session: Session, job: Job) -> dict[int, Job]:
+    """The jobs of the run that `job` is part of, by the numbers of their attempts; alone it is the first."""
     named = attempt_of(job.name)
     return _attempts_of(session, job, named[0]) if named else _ancestors_of(session, job)
 
 
-def _attempts_of(session: Session, job: Job, key: str) -> list[Job]:
-    """By their numbers; where two have the same, this job, or else the older one, is the attempt."""
+def _attempts_of(session: Session, job: Job, key: str) -> dict[int, Job]:
+    """Where two have the same, this job, or else the older one, is the attempt."""
     of_project = select(Job).where(Job.project_id == job.project_id, ~Job.deleted, Job.name.contains(f"-{key}-"))
     attempts: dict[int, Job] = {}
     for other in session.scalars(of_project.order_by(Job.seq).options(undefer(Job.loaded))):
         found = attempt_of(other.name)
         if found and found[0] == key and (found[1] not in attempts or other.id == job.id):
             attempts[found[1]] = other
-    return [attempts[number] for number in sorted(attempts)]
+    return dict(sorted(attempts.items()))
 
 
-def _ancestors_of(session: Session, job: Job) -> list[Job]:
+def _ancestors_of(session: Session, job: Job) -> dict[int, Job]:
     line = [job]
     while len(line) < _LONGEST_RUN and line[0].loaded:
         former = session.scalar(select(Job).where(Job.id == line[0].loaded[0]["job_id"], ~Job.deleted))
         if former is None or former.seq >= line[0].seq:
             break
         line.insert(0, former)
-    return line
+    return dict(enumerate(line, 1))
 
 
 # ---------------------------------------------------------------- what they measured
 
 
-def attempts(data: DataDir, jobs: Sequence[Job]) -> list[Measured]:
-    """What each job of a run measured."""
-    return [
-        Measured(job.id, number, _start_of(data, job), records_of(data, job)) for number, job in enumerate(jobs, 1)
-    ]  # fmt: skip
+@dataclass(frozen=True)
+class Source:
+    """Where the measurements of an attempt are. Long histories are read again only when `version` has changed.
+
+    Attributes:
+        store: the platform's copies of the job's checkpoints.
+        version: of their index, which is written anew whenever something was copied.
+        start: the step that the attempt went on from; None where it began anew.
+    """
+
+    job_id: str
+    store: Path
+    version: int
+    number: int = 1
+    start: int | None = None
 
 
-def records_of(data: DataDir, job: Job) -> list[Mapping[str, float]]:
-    """All that a job's checkpoints tell of its training, in the order of steps."""
-    stored = stored_checkpoints(data, job.project_id, job.id)
+def source_of(data: DataDir, job: Job, number: int = 1) -> Source:
+    """Where the measurements of a job are, the attempt of this number."""
     store = data.checkpoints(job.project_id, job.id)
-    newest = _newest_state(store, stored)
+    try:
+        version = (store / INDEX_FILE).stat().st_mtime_ns
+    except OSError:
+        version = 0
+    return Source(job.id, store, version, number, _start_of(data, job))
+
+
+def measured_by(source: Source) -> Measured:
+    """All that a job's checkpoints tell of its training, in the order of steps."""
+    stored = _stored(source.store)
+    newest = _newest_state(source.store, stored)
     if newest:
-        return [numbers(record) for record in newest.log_history if isinstance(record.get("step"), (int, float))]
-    measured = {step: _in_files(store, each) for each in stored if (step := step_of(each.name)) is not None}
-    return [{**measured[step], "step": step} for step in sorted(measured) if measured[step]]
+        records = [numbers(each) for each in newest.log_history if isinstance(each.get("step"), (int, float))]
+    else:
+        in_files = {step: _in_files(source.store, each) for each in stored if (step := step_of(each.name)) is not None}
+        records = [{**in_files[step], "step": step} for step in sorted(in_files) if in_files[step]]
+    return Measured(source.job_id, source.number, source.start, records)
 
 
-def metrics_of(store: Path, stored: Sequence[StoredCheckpoint]) -> dict[str, dict[str, float]]:
+@lru_cache(maxsize=256)
+def metrics_of(source: Source) -> Mapping[str, Mapping[str, float]]:
     """What was measured of each checkpoint, by its name. The newest training state tells of all before it."""
-    newest = _newest_state(store, stored)
+    stored = _stored(source.store)
+    newest = _newest_state(source.store, stored)
     measured = {}
     for checkpoint in stored:
         step = step_of(checkpoint.name)
-        state = newest if step is not None else read_state(store, checkpoint)
+        state = newest if step is not None else read_state(source.store, checkpoint)
         known = state.at(state.global_step if step is None else step) if state else {}
-        measured[checkpoint.name] = known or _in_files(store, checkpoint)
+        measured[checkpoint.name] = known or _in_files(source.store, checkpoint)
     return measured
+
+
+def _stored(store: Path) -> tuple[StoredCheckpoint, ...]:
+    return (read_json(store / INDEX_FILE, CheckpointIndex) or CheckpointIndex()).checkpoints
 
 
 def _newest_state(store: Path, stored: Sequence[StoredCheckpoint]) -> TrainerState | None:
@@ -110,17 +140,8 @@ def _in_files(store: Path, checkpoint: StoredCheckpoint) -> dict[str, float]:
 
 def read_state(store: Path, checkpoint: StoredCheckpoint) -> TrainerState | None:
     """A stored checkpoint's training state; None where it has none that can be read."""
-    path = store / "rank-0" / checkpoint.name / states.FILE
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return _parsed_state(path, status.st_mtime_ns, status.st_size) if status.st_size <= _LARGEST_STATE else None
-
-
-@lru_cache(maxsize=64)
-def _parsed_state(path: Path, _modified_ns: int, _size: int) -> TrainerState | None:
-    return states.parse(path.read_bytes())
+    content = _content(store, checkpoint, states.FILE)
+    return None if content is None else states.parse(content)
 
 
 def _content(store: Path, checkpoint: StoredCheckpoint, name: str) -> bytes | None:
@@ -146,6 +167,12 @@ def _start_of(data: DataDir, job: Job) -> int | None:
 
 
 # ---------------------------------------------------------------- curves
+
+
+@lru_cache(maxsize=256)
+def charts_of(run: tuple[Source, ...]) -> dict[str, Any]:
+    """`charts`, for a run as it is stored. Not to be changed: the same is handed out until the run goes on."""
+    return charts([measured_by(source) for source in run])
 
 
 def charts(run: Sequence[Measured]) -> dict[str, Any]:

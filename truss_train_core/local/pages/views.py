@@ -7,6 +7,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, or_, select
@@ -15,7 +17,7 @@ from sqlalchemy.orm import Session
 from truss_train_core.api.models import JobStatus
 from truss_train_core.local import samples
 from truss_train_core.local.pages import runs
-from truss_train_core.local.pages.rendering import ended, state
+from truss_train_core.local.pages.rendering import state
 from truss_train_core.local.runner import Sample, StoredCheckpoint
 from truss_train_core.local.server import answers
 from truss_train_core.local.server.data_dir import DataDir
@@ -29,7 +31,7 @@ from truss_train_core.local.server.truss_configs import CHAT
 
 MOST_ROWS = 200
 """The most jobs in a list: the newest."""
-_LOOKS_SECRET = re.compile(r"token|secret|password|passwd|credential|api_?key|_key$", re.IGNORECASE)
+_LOOKS_SECRET = re.compile(r"secret|password|passwd|credential|(token|key)$", re.IGNORECASE)
 _GIB = 1 << 30
 _PHASES = {JobStatus.PENDING: "queued", JobStatus.CREATED: "starting", JobStatus.DEPLOYING: "starting"}
 """What a timeline calls a status, where that is not its own name."""
@@ -68,7 +70,7 @@ class CheckpointRow:
     deployed: Sequence[Deployment]
 
 
-def job_values(platform: Platform, project_id: str, job_id: str) -> tuple[dict[str, Any], list[Job]]:
+def job_values(platform: Platform, project_id: str, job_id: str) -> tuple[dict[str, Any], dict[int, Job]]:
     """What the templates of a job's page need, and the jobs of its run.
 
     Raises:
@@ -78,7 +80,7 @@ def job_values(platform: Platform, project_id: str, job_id: str) -> tuple[dict[s
         job = find_job(session, project_id, job_id)
         run = runs.jobs_of_run(session, job)
         attempts = [
-            AttemptRow(each, number, _phases(session, each), _loaded_from(each)) for number, each in enumerate(run, 1)
+            AttemptRow(each, number, _phases(session, each), _loaded_from(each)) for number, each in run.items()
         ]  # fmt: skip
         told = answers.get_job(session, project_id, job_id)
         values = {
@@ -123,7 +125,7 @@ def _phases(session: Session, job: Job) -> list[Phase]:
             continue
         if phases:
             phases[-1] = replace(phases[-1], ended=change.created_at)
-        phases.append(Phase(name, change.created_at, None, ended(change.status)))
+        phases.append(Phase(name, change.created_at, None, change.status not in JobStatus.ACTIVE))
     return phases
 
 
@@ -146,7 +148,7 @@ def _loaded_from(job: Job) -> str | None:
 def _checkpoints(session: Session, data: DataDir, job: Job) -> list[CheckpointRow]:
     """The ones that stand out, then the others, the newest first."""
     stored = stored_checkpoints(data, job.project_id, job.id)
-    metrics = runs.metrics_of(data.checkpoints(job.project_id, job.id), stored)
+    metrics = runs.metrics_of(runs.source_of(data, job))
     best = _best(metrics)
     deployed = [
         (weights["checkpoint_name"], deployment)
@@ -157,7 +159,7 @@ def _checkpoints(session: Session, data: DataDir, job: Job) -> list[CheckpointRo
     rows = [
         CheckpointRow(
             each,
-            metrics[each.name],
+            metrics.get(each.name, {}),
             [metric for metric, name in best.items() if name == each.name],
             [deployment for name, deployment in deployed if name == each.name],
         )
@@ -173,14 +175,20 @@ def _best(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
     return {"eval_loss": min(finite, key=lambda name: finite[name])} if finite else {}
 
 
-def curves(platform: Platform, run: Sequence[Job]) -> dict[str, Any]:
+def curves(platform: Platform, run: Mapping[int, Job]) -> dict[str, Any]:
     """The charts of a run's metrics."""
-    return runs.charts(runs.attempts(platform.data, run))
+    return runs.charts_of(tuple(runs.source_of(platform.data, job, number) for number, job in run.items()))
 
 
 def machine(platform: Platform, job_id: str) -> dict[str, Any]:
     """The charts of what a job uses, a line for each node, or for each GPU of each."""
-    nodes = samples.read(platform.data.job(job_id))
+    directory = platform.data.job(job_id)
+    return _machine(directory, samples.length(directory))
+
+
+@lru_cache(maxsize=256)
+def _machine(directory: Path, _length: int) -> dict[str, Any]:
+    nodes = samples.read_evenly(directory)
     charts = [_usage(title, nodes, read) for title, read in _MEASURED]
     return {"charts": [chart for chart in charts if chart["lines"]]}
 

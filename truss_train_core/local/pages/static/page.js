@@ -22,13 +22,13 @@ const shows = {
   },
 };
 
-/** Replace a part of the page, and leave the focus where it was. */
+/** Replace a part of the page, and leave focus and scrolling where they were. */
 function showPart(id, html) {
   const part = document.getElementById(id);
-  if (part.dataset.html === html) return;
   const focused = part.contains(document.activeElement) && keyOf(document.activeElement);
+  const scrolled = part.querySelector(".tall")?.scrollTop;
   part.innerHTML = html;
-  part.dataset.html = html;
+  if (scrolled) part.querySelector(".tall").scrollTop = scrolled;
   if (focused) [...part.querySelectorAll("a, button")].find((element) => keyOf(element) === focused)?.focus();
   tick();
 }
