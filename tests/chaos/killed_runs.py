@@ -356,17 +356,19 @@ def _main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="repeat the run of this number")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     numbers = range(1, options.runs + 1) if options.only is None else [options.only]
     folder, began, outcomes = Path(tempfile.mkdtemp(prefix="chaos-")), time.monotonic(), []
     with LocalPlatform.started(folder / "platform", capacity={"CPU": 64}, stop_grace=1.0) as platform:
         stories = (Story(options.seed, number) for number in numbers)
-        for story, outcome in live_through(platform, stories, folder):
-            outcomes.append(outcome)
-            if not outcome.is_good:
-                _say(f"{story.name}: {outcome}\n  {folder / story.name}")
-                _say(f"  repeat: python {sys.argv[0]} --seed {story.seed} --only {story.number}")
-            if len(outcomes) % 50 == 0:
-                _say(f"{len(outcomes)} runs …")
+        with contextlib.suppress(KeyboardInterrupt):  # what has come so far is told all the same
+            for story, outcome in live_through(platform, stories, folder):
+                outcomes.append(outcome)
+                if not outcome.is_good:
+                    _say(f"{story.name}: {outcome}\n  {folder / story.name}")
+                    _say(f"  repeat: python {sys.argv[0]} --seed {story.seed} --only {story.number}")
+                if len(outcomes) % 50 == 0:
+                    _say(f"{len(outcomes)} runs …")
     total = Outcome.of_all(outcomes)
     _say(_table(total, time.monotonic() - began))
     if total.is_good:

@@ -160,7 +160,7 @@ class Encounters:
 
 
 class Faulty(httpx.BaseTransport):
-    """A transport to which faults happen, within the client's process.
+    """A transport to which faults happen, within the process of a `Client`; for an `AsyncClient` there is the proxy.
 
     Args:
         decide: what happens to which call.
@@ -206,7 +206,7 @@ class Faulty(httpx.BaseTransport):
             return answer
         if answer and fault.kind == "truncated":
             part = answer.content[: fault.cut_off(len(answer.content))]
-            return httpx.Response(answer.status_code, headers=answer.headers, stream=_BreaksOff(part), request=request)
+            return httpx.Response(answer.status_code, stream=_BreaksOff(part), request=request)
         raise httpx.ReadError("connection reset (injected)", request=request)
 
 
