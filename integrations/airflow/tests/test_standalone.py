@@ -117,7 +117,7 @@ def test_a_task_that_is_cleared_takes_up_its_job_again(
     (job,) = jobs_of(client, run)
     run.clear()
     assert run.ends() == "success"
-    assert run.task()["try_number"] == 2
+    assert run.task()["try_number"] >= 2  # more, where a slow machine takes a live worker for dead
     assert [each.id for each in jobs_of(client, run)] == [job.id]
 
 
@@ -140,7 +140,7 @@ def test_a_worker_that_is_killed_while_it_waits_is_followed_by_one_that_takes_up
     (job,) = jobs_of(client, run)
     run.kill_worker()
     assert run.ends() == "success"
-    assert run.task()["try_number"] == 2
+    assert run.task()["try_number"] >= 2  # more, where a slow machine takes a live worker for dead
     assert [each.id for each in jobs_of(client, run)] == [job.id]
 
 
@@ -168,7 +168,7 @@ def test_a_worker_that_is_killed_around_the_create_is_followed_by_one_that_creat
     run = airflow.start("interfered")
     assert run.ends() == "success"
     assert killed == [run.run_id]
-    assert run.task()["try_number"] == 2
+    assert run.task()["try_number"] >= 2  # more, where a slow machine takes a live worker for dead
     (job,) = jobs_of(client, run)
     assert job.succeeded
     assert run.returned()["attempts"][0]["job_id"] == job.id

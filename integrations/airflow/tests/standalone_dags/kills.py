@@ -8,7 +8,7 @@ from airflow.sdk import DAG
 from airflow_provider_truss_train.operators import TrainingJobOperator
 
 CONFIG = Path(__file__).parents[4] / "tests" / "cli" / "quick" / "config.py"
-COMMON = {"config": CONFIG, "retries": 2, "retry_delay": timedelta(seconds=1)}
+COMMON = {"config": CONFIG, "retries": 4, "retry_delay": timedelta(seconds=1)}
 PACE = {"STEP_SECONDS": "{{ params.seconds }}"}
 
 for deferrable in (True, False):
