@@ -104,7 +104,8 @@ class TrainingRunTrigger(_Wait):
 
     async def wait(self, client: AsyncClient) -> dict[str, Any] | None:
         place = LogPlace(self.task_instance, self.attendance.job_id, self.log)
-        job = await client.run(attend(self.attendance, await place.kept()), on_event=place.hear)
+        cursor = await place.kept() if self.attendance.follow_logs else None
+        job = await client.run(attend(self.attendance, cursor), on_event=place.hear)
         return self.completed if job.succeeded else None
 
     async def on_kill(self) -> None:
