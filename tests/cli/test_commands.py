@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from command_line import Command, Project
 
@@ -193,6 +194,12 @@ def test_a_spot_job_is_taken_away(truss_train: Command, running: str) -> None:
     wait_for(truss_train, running, "TRAINING_JOB_PREEMPTED")
 
 
+def test_a_link_signs_a_browser_in(truss_train: Command, local: LocalPlatform) -> None:
+    link = truss_train("local", "sign-in").out.strip()
+    assert httpx.get(link, trust_env=False).status_code == 303
+    assert httpx.get(link, trust_env=False).status_code == 401  # it works once
+
+
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(truss_train: Command, running: str) -> None:
     tail = subprocess.Popen(
         [TRUSS_TRAIN, "logs", "--tail", "--job-id", running], stderr=subprocess.PIPE, stdout=-1, text=True
@@ -247,7 +254,7 @@ def test_the_defaults_of_serve_are_those_of_the_platform() -> None:
         assert given[name] == getattr(ServeOptions(), name)
 
 
-def test_serve_says_one_line_and_ends_well_on_ctrl_c(tmp_path: Path) -> None:
+def test_serve_says_where_it_is_and_ends_well_on_ctrl_c(tmp_path: Path) -> None:
     environment = {**os.environ, "HOME": str(tmp_path)}
     command = [TRUSS_TRAIN, "serve", "--port", "0", "--data-dir", tmp_path / "data"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
@@ -255,6 +262,8 @@ def test_serve_says_one_line_and_ends_well_on_ctrl_c(tmp_path: Path) -> None:
     ready = server.stdout.readline()
     assert "http://localhost:" in ready
     assert "--remote local" in ready
+    (link,) = re.findall(r"http://localhost:\d+/sign-in\?token=\S+", server.stdout.readline())
+    assert httpx.get(link, trust_env=False).status_code == 303
     assert "[local]" in (tmp_path / ".trussrc").read_text()
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=30)

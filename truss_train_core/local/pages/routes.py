@@ -23,7 +23,7 @@ from truss_train_core.local.server.platform import Platform
 from truss_train_core.local.server.problems import Problem
 
 _STATIC = Path(__file__).with_name("static")
-_OFTEN, _SELDOM = 0.5, 1.0
+_OFTEN, _SELDOM = 0.3, 1.0
 """Seconds between two looks at a job or a deployment, and at a list."""
 _NEWEST_LINES = 100
 _LONGEST_MESSAGE = 4096
