@@ -17,6 +17,7 @@ from truss_train_core.runs.record import (
     CheckpointRef,
     Chosen,
     Deployed,
+    Phase,
     RecordChanged,
     RunRecord,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "CheckpointRef",
     "Chosen",
     "Deployed",
+    "Phase",
     "RecordChanged",
     "RunPlan",
     "RunRecord",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from truss_train_core.definitions import DeployCheckpointsConfig, TrainingProject
     from truss_train_core.deployments import Promoted
     from truss_train_core.runs import RunRecord
-    from truss_train_core.runs.record import Phase
+    from truss_train_core.runs import Phase
 
 CheckpointMode = Literal["min", "max"]
 
