@@ -14,7 +14,7 @@ from html import escape
 from truss_train_core.curves.joining import Curve
 
 _WIDTH, _HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 16, 44, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 16, 58, 34
 _POINTS = 300
 """Points of a line at most."""
 _LINES = (("loss", "#94a3b8"), ("eval_loss", "#2563eb"))
@@ -78,7 +78,7 @@ def _frame(steps: Sequence[float], values: Sequence[float]) -> tuple[Place, Plac
     ]
     for value in dict.fromkeys((low, (low + high) / 2, high)):
         parts.append(f'<path class="grid" d="M{_LEFT} {y(value):.1f}H{_WIDTH - _RIGHT}" stroke="{_GRID}"/>')
-        parts.append(_text(_LEFT - 6, y(value) + 4, f"{value:.3g}", "end", "number", _QUIET))
+        parts.append(_text(_LEFT - 6, y(value) + 4, f"{value:.2g}", "end", "number", _QUIET))
     for step in dict.fromkeys((first, (first + last) / 2, last)):
         anchor = "end" if step == last else "middle"
         parts.append(_text(x(step), _HEIGHT - 12, f"{step:.0f}", anchor, "number", _QUIET))
