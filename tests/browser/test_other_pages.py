@@ -123,3 +123,5 @@ def test_a_page_outlives_a_restart_of_the_server(chromium: Browser, tmp_path: Pa
             assert page.evaluate("window.isTheSamePage")
             page.reload()
             expect(page.get_by_role("heading", name="Projects")).to_be_visible()
+            page.get_by_role("button", name="Sign out").click()
+            expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

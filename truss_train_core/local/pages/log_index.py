@@ -20,7 +20,8 @@ from truss_train_core.api.models import LogLine
 from truss_train_core.local import joblogs
 
 _KEPT_FILTERS = 4
-_KEPT_INDEXES = 32
+_KEPT_LINES = 10_000_000
+"""Lines of all indexes together: about 110 MB. Beyond, those that were not looked at for longest are forgotten."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,10 @@ class LogIndexes:
         self._lock = threading.Lock()
 
     def of(self, directory: Path) -> LogIndex:
+        """The index of the log of the job or deployment in `directory`."""
         with self._lock:
             index = self._indexes.setdefault(directory, LogIndex(directory))
             self._indexes.move_to_end(directory)
-            if len(self._indexes) > _KEPT_INDEXES:
+            while len(self._indexes) > 1 and sum(map(len, self._indexes.values())) > _KEPT_LINES:
                 self._indexes.popitem(last=False)
             return index

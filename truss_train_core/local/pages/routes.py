@@ -103,7 +103,10 @@ def _list(template: str, part: str, read: Callable[[Request], Mapping[str, Any]]
 
     async def events(request: Request) -> Response:
         def look() -> Mapping[str, Any]:
-            return {"part:list": render(part, **read(request))}
+            try:
+                return {"part:list": render(part, **read(request))}
+            except Problem:
+                return {"gone": "This project was deleted."}
 
         return _events(request, (request.url.path, request.query_params.get("q", "")), look, _SELDOM)
 

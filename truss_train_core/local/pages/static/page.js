@@ -79,7 +79,7 @@ setInterval(async () => {
 // ---------------------------------------------------------------- what buttons do
 
 async function post(action, body) {
-  const answer = await fetch(`${here}/${action}`, {
+  const answer = await fetch(action.startsWith("/") ? action : `${here}/${action}`, {
     method: "POST",
     headers: { "X-Page-Token": meta("page-token"), "Content-Type": "application/json" },
     body,
