@@ -24,10 +24,12 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import connection
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +54,7 @@ CALLS = 70  # about as many as a run without faults makes
 RECORDS = 10
 LATE = 3.0  # seconds; the next process needs one or two to come to its own create
 
+_FORKING = threading.Lock()  # one thread's start() reaps what another waits for, and then both ask for its exit code
 _PRELOADED = [
     "__main__",
     "h11",
@@ -228,16 +231,15 @@ class _Life:
         process = multiprocessing.get_context("forkserver").Process(
             target=work, args=(proxy.remote, command, self._log, death)
         )
-        process.start()
-        process.join(PATIENCE)
-        if process.is_alive():
-            process.kill()
-            process.join()
+        with _FORKING:
+            process.start()
+        if not connection.wait([process.sentinel], PATIENCE):
             self._wrong.append(f"process {number} did not end")
-            return None
+            process.kill()
         self._outcome.calls += len(proxy.calls)
         self._outcome.faults.update(fault.kind for fault in proxy.struck)
-        return process.exitcode
+        with _FORKING:
+            return process.exitcode
 
     def _judge(self, code: int | None) -> None:
         """Compare what there is with what there should be, and clear it away."""
