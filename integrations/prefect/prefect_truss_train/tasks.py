@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from prefect_truss_train.training_run import TrainingRun
     from truss_train_core.definitions import DeployCheckpointsConfig, TrainingProject
     from truss_train_core.deployments import Promoted
-    from truss_train_core.runs import RunRecord
-    from truss_train_core.runs import Phase
+    from truss_train_core.runs import Phase, RunRecord
 
 CheckpointMode = Literal["min", "max"]
 
