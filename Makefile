@@ -42,9 +42,11 @@ test-slow-prefect: $(PREFECT)/.ready
 test-interop: $(INTEROP)/.ready ## the unmodified truss CLI and baseten SDK against the local platform
 	cd interop && ../$(INTEROP)/bin/pytest
 
-chaos: $(READY) ## kill a thousand runs, and the platform 200 times: an hour, and the figures of docs/guarantees.md
+chaos: $(READY) $(AIRFLOW)/.ready $(PREFECT)/.ready ## kill runs and the platform for some hours, and look for what is twice or lost
 	$(BIN)/python tests/chaos/killed_runs.py --runs 1000
 	$(BIN)/python tests/chaos/survival.py --kills 200 --jobs 20
+	CHAOS_RUNS=100 $(AIRFLOW)/bin/pytest integrations/airflow/tests/test_chaos.py
+	cd integrations/prefect && CHAOS_RUNS=100 $(CURDIR)/$(PREFECT)/bin/pytest tests/test_chaos.py
 
 check: $(READY) $(AIRFLOW)/.ready $(PREFECT)/.ready ## style, types, and the rules of the house
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure

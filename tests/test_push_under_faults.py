@@ -74,6 +74,7 @@ def test_an_archive_that_is_cut_at_any_byte_is_sent_again(platform: Served, sour
     assert jobs_of(platform, submitted) == ["digits-1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cut", "reset", "lost", "truncated", "misreported", "answered"])
 @pytest.mark.parametrize("call", ["begin", "part", "join"])
 def test_each_call_of_a_large_archive_is_repeated(platform: Served, source: Path, kind: Kind, call: str) -> None:
