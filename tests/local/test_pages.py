@@ -260,6 +260,14 @@ def test_a_deleted_job_is_gone_from_its_page(platform: Served, visitor: Visitor,
         assert next(each for each in events if each["name"] == "gone")["value"] == "This job was deleted."
 
 
+def test_a_deleted_project_is_gone_from_its_page(platform: Served, visitor: Visitor) -> None:
+    project = platform.project()
+    with visitor.events(f"/training/{project}/events") as events:
+        next(events)
+        platform.call("DELETE", f"/v1/training_projects/{project}")
+        assert next(each for each in events if each["name"] == "gone")["value"] == "This project was deleted."
+
+
 def test_usage_is_drawn_for_each_node_and_gpu(platform: Served, visitor: Visitor, job: str) -> None:
     for rank in range(2):
         path = path_of(platform.platform.data.job(job.rpartition("/")[2]), rank)
