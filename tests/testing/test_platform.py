@@ -15,6 +15,7 @@ from truss_train_core.testing import FastClock, LocalPlatform, ManualClock, doub
 from truss_train_core.testing.fixtures import local_platform, manual_clock  # noqa: F401
 
 
+@pytest.mark.slow
 def test_a_platform_whose_output_nobody_reads_goes_on(local_platform: LocalPlatform) -> None:  # noqa: F811
     address = urlsplit(local_platform.remote.api_url)
     for _ in range(3000):  # a line of output each
