@@ -70,11 +70,12 @@ def take(page: Page, api: httpx.Client, platform: LocalPlatform) -> None:
     page.set_viewport_size(SIZE)
     page.evaluate("localStorage.setItem('theme', 'light')")
     facts = {"conn_type": "baseten", "host": platform.remote.api_url, "password": "unseen"}
-    extra = json.dumps({"team": "research"})
+    extra = json.dumps({"team": "research", "remote": ""})
     api.post("/api/v2/connections", json={"connection_id": "baseten", "extra": extra, **facts}).raise_for_status()
     page.goto("/connections")
     page.get_by_role("button", name="Edit Connection").click()
-    page.get_by_role("dialog").get_by_text("API key").first.wait_for()
+    page.get_by_role("button", name="Extra Fields", exact=True).click()
+    page.get_by_role("dialog").get_by_text("Remote", exact=True).wait_for()
     page.screenshot(path=HERE / "connection.png")
 
 
