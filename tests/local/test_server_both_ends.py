@@ -22,8 +22,9 @@ AFTER_OTHERS = (
     "delete_model",
     "delete_project",
 )
-ELSEWHERE = {"download", "predict"}  # not calls to the API
+ELSEWHERE = {"beginning", "download", "predict"}  # not calls to the API
 REFUSED = {
+    "preempt_job": "only spot jobs are preempted",
     "update_interactive_session": "has no interactive session",
     "sign_ssh_key": "cannot be logged in to",
     "cancel_promotion": "Nothing is being promoted",
