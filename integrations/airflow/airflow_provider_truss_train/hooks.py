@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 DEFAULT_CONNECTION = "baseten_default"
 
+PORTS = {"https": 443, "http": 80}
+"""Ports that addresses leave out."""
+
 SHARED_SECONDS = 2.0
 """How long the answer to "which jobs are active?" serves all triggers of an event loop that ask the same account."""
 
@@ -96,8 +99,8 @@ def remote_of(connection: Connection) -> Remote:
     address = connection.host or "https://app.baseten.co"
     if "://" not in address:
         address = f"https://{address}"
-    if connection.port:
-        address = f"{address}:{connection.port}"
+    if connection.port and connection.port != PORTS.get(address.partition("://")[0]):
+        address = f"{address.rstrip('/')}:{connection.port}"
     return Remote.at(address, connection.password, name=connection.conn_id, team=extra.get("team") or None)
 
 

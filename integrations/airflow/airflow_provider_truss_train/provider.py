@@ -39,9 +39,9 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": f"{_PACKAGE}.hooks.BasetenHook",
                 "hook-name": "Baseten",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["login", "schema", "port"],
+                    "hidden-fields": ["login", "schema"],
                     "relabeling": {"password": "API key", "host": "Address"},
-                    "placeholders": {"host": "https://app.baseten.co"},
+                    "placeholders": {"host": "https://app.baseten.co", "port": "443"},
                 },
                 "conn-fields": {
                     "team": {

@@ -31,6 +31,11 @@ def test_a_host_is_where_the_key_goes(host: str) -> None:
     assert remote_of(connection(password="k", host=host)).api_url == "https://train.example.com"
 
 
+def test_a_port_belongs_to_the_address_unless_it_goes_without_saying() -> None:
+    assert remote_of(connection(password="k", port=443)).api_url == "https://api.baseten.co"
+    assert remote_of(connection(password="k", host="http://localhost/", port=8000)).api_url == "http://localhost:8000"
+
+
 def test_a_key_is_not_sent_in_the_clear() -> None:
     with pytest.raises(RemoteError, match="unencrypted"):
         remote_of(connection(password="k", host="http://train.example.com"))
@@ -71,5 +76,9 @@ def test_airflow_knows_the_connection_type_and_its_form() -> None:
     assert manager.hooks["baseten"].hook_name == "Baseten"  # type: ignore[union-attr]
     assert manager.field_behaviours["baseten"]["relabeling"] == {"password": "API key", "host": "Address"}
     assert {"extra__baseten__team", "extra__baseten__remote"} <= manager.connection_form_widgets.keys()
-    assert "airflow_provider_truss_train.links.TrainingJobLink" in manager.extra_links_class_names
+    links = {
+        f"airflow_provider_truss_train.links.{name}" for name in ("TrainingJobLink", "CheckpointLink", "ModelLink")
+    }
+    assert links <= set(manager.extra_links_class_names)
+    assert "airflow_provider_truss_train.plugin.TrussTrainPlugin" in {each.plugin_class for each in manager.plugins}
     assert "training_job" in {name for name, _ in manager.taskflow_decorators.items()}
