@@ -58,8 +58,8 @@ def attend(wanted: Attendance, cursor: LogCursor | None = None) -> Flow[Training
     def wait(*meters: jobs.Companion) -> Flow[TrainingJob]:
         if not wanted.follow_logs:
             return jobs.wait(job, limits=limits, companions=meters)  # one call for all: none of this job's own
-        both: list[jobs.Companion] = [checkpoints.CheckpointWatch(), *meters]
-        return jobs.follow(job, cursor=cursor, limits=limits, pace=jobs.CALM, companions=both)
+        all_of_them: list[jobs.Companion] = [jobs.TwinWatch(), checkpoints.CheckpointWatch(), *meters]
+        return jobs.follow(job, cursor=cursor, limits=limits, pace=jobs.CALM, companions=all_of_them)
 
     try:
         return (yield from runs.within(runs.Budget(**wanted.budget), runs.Usage(**wanted.used), job, wait))

@@ -110,7 +110,7 @@ def wait_for_training_job(run: TrainingRun, *, timeout: float | None = None, fol
     limits = Limits(timeout=timeout)
     job = client.run(jobs.fetch(run.project_id, run.job_id, outage=limits.outage), on_event=teller)
     if follow_logs:
-        companions = (checkpoints.CheckpointWatch(), artifacts.Progress(run))
+        companions = (jobs.TwinWatch(), checkpoints.CheckpointWatch(), artifacts.Progress(run))
         job = client.run(jobs.follow(job, limits=limits, companions=companions), on_event=teller)
     else:
         job = client.run(jobs.wait(job, limits=limits), on_event=teller)
