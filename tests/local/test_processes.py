@@ -209,6 +209,27 @@ def test_a_preempted_job_may_save_a_checkpoint_in_the_grace_period(jobs: Jobs, c
     assert "wrong\n" not in jobs.log(spec).replace(command, "")
 
 
+@pytest.mark.parametrize("command", ["python train.py", "true && python train.py && echo wrong"])
+def test_a_checkpoint_that_a_process_wrote_when_sigterm_ended_it_is_never_complete(jobs: Jobs, command: str) -> None:
+    writes = """
+        import os, pathlib, time
+        checkpoint = pathlib.Path(os.environ["BT_CHECKPOINT_DIR"], "checkpoint-1")
+        checkpoint.mkdir()
+        with open(checkpoint / "model.bin", "wb", buffering=0) as file:
+            while True:
+                file.write(b"x")
+                print("writing")
+                time.sleep(0.01)
+    """
+    spec = jobs.submit(command, files={"train.py": writes}, checkpointing=True)
+    jobs.printed(spec, "writing\n")
+
+    jobs.runner.stop(spec.directory, "stopped")
+
+    assert jobs.ended(spec).phase == "stopped"
+    assert not jobs.checkpoints(spec)["checkpoint-1"].complete
+
+
 def test_a_stop_request_made_before_the_start_is_obeyed(jobs: Jobs) -> None:
     spec = jobs.spec("touch never")
     spec.directory.mkdir(parents=True)

@@ -13,6 +13,11 @@ def shell_code(returncode: int) -> int:
     return 128 - returncode if returncode < 0 else returncode
 
 
+def is_of_signal(returncode: int) -> bool:
+    """Whether a signal ended the process, or what its shell waited for."""
+    return shell_code(returncode) > 128
+
+
 def was_killed(returncode: int) -> bool:
     """Whether SIGKILL ended the process, or what its shell waited for."""
     return shell_code(returncode) == 128 + signal.SIGKILL

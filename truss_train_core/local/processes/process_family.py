@@ -58,6 +58,7 @@ class ProcessFamily:
         self._directory = directory
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._sessions: dict[int, _Session] = {}
+        self._cut_off_at: float | None = None
         _become_subreaper()
 
     def start(self, command: str, *, cwd: Path, environment: Mapping[str, str], output: int) -> subprocess.Popen[bytes]:
@@ -84,25 +85,37 @@ class ProcessFamily:
         for pid, process in list(self._running.items()):
             if process.poll() is not None:
                 del self._running[pid]
+                if process.returncode < 0 and not _group_exists(pid):  # else a shell, and what it ran lives on
+                    self._note_cut_off()
         if sys.platform == "linux":
             self._bury_adopted()
         for pid in list(self._sessions):
             if pid not in self._running and not _group_exists(pid):
                 del self._sessions[pid]
 
-    def end(self, grace: float) -> bool:
-        """SIGTERM, then SIGKILL for what lives on after `grace` seconds; True where the latter was needed.
+    def end(self, grace: float) -> float | None:
+        """SIGTERM, then SIGKILL for what lives on after `grace` seconds.
 
         Daemons are not told, as in a container that ends: they are killed when the others are gone.
+
+        Returns:
+            when a signal first ended a process in the middle of what it did, in seconds since the epoch; None where
+            all ended by themselves.
         """
+        self._cut_off_at = None
         self._signal_groups(signal.SIGTERM)
         deadline = time.monotonic() + grace
         while self._sessions and time.monotonic() < deadline:
             time.sleep(0.02)
             self.bury()
-        outlived = bool(self._sessions)
+        if self._sessions:
+            self._note_cut_off()
+        cut_off_at = self._cut_off_at
         self.kill()
-        return outlived
+        return cut_off_at
+
+    def _note_cut_off(self) -> None:
+        self._cut_off_at = self._cut_off_at or time.time()
 
     def kill(self) -> None:
         """SIGKILL to all of the family, again until nothing of it is left."""
@@ -139,6 +152,8 @@ class ProcessFamily:
                 if dead.si_pid in self._running or os.getsid(dead.si_pid) == own_session:
                     return
                 os.waitpid(dead.si_pid, os.WNOHANG)
+                if dead.si_code != os.CLD_EXITED:
+                    self._note_cut_off()
 
 
 def kill_leftovers(directory: Path) -> None:

@@ -149,17 +149,17 @@ class JobSupervisor:
         try:
             self._watch(ranks)
         except _Stopped as stopped:
-            killed = self._family.end(self._spec.stop_grace)
-            return _Ending(stopped.request.reason, ranks[0].exit_code, cut_off_at=time.time() if killed else None)
+            cut_off_at = self._family.end(self._spec.stop_grace)
+            return _Ending(stopped.request.reason, ranks[0].exit_code, cut_off_at=cut_off_at)
         except _CommandFailed as failure:
-            failed_at, was_killed = time.time(), endings.was_killed(failure.returncode)
-            killed = self._family.end(self._spec.stop_grace)
+            failed_at, by_signal = time.time(), endings.is_of_signal(failure.returncode)
+            cut_off_at = self._family.end(self._spec.stop_grace)
             return _Ending(
                 "failed",
                 endings.shell_code(failure.returncode),
                 str(failure),
                 quoted_rank=failure.rank,
-                cut_off_at=failed_at if was_killed else time.time() if killed else None,
+                cut_off_at=failed_at if by_signal else cut_off_at,
             )
         except (OSError, ValueError) as error:
             return _Ending("failed", message=f"A command could not be started: {error}")
