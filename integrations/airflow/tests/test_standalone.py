@@ -244,19 +244,6 @@ def test_tasks_that_wait_cost_one_call_per_interval_and_leave_no_job_when_they_a
         eventually("the end of all jobs", lambda: not client.send(endpoints.active_jobs()).training_jobs)
 
 
-def test_new_data_sets_off_one_training_on_that_version(airflow: Standalone, client: Client) -> None:
-    folder = airflow.home / "data"
-    folder.mkdir()
-    airflow.unpaused("new_data")
-    for count in (1, 2):
-        (folder / f"{count}.csv").write_text("1,2,3")
-        runs = eventually(f"run {count}", lambda count=count: len(found := airflow.runs("new_data")) >= count and found)  # type: ignore[misc]
-        assert runs[-1].ends() == "success"
-    assert len(airflow.runs("new_data")) == 2
-    versions = [run.rendered("environment_variables")["DATA_VERSION"] for run in airflow.runs("new_data")]
-    assert len({version for version in versions if len(version) == 16}) == 2
-
-
 def test_in_the_end_no_job_runs_that_nobody_waits_for(airflow: Standalone, client: Client) -> None:
     """After all the kills, marks and clears of the tests above."""
     eventually("the end of all jobs", lambda: not client.send(endpoints.active_jobs()).training_jobs)
