@@ -183,10 +183,6 @@ class Run:
         content = self.get(f"/taskInstances/train/logs/{attempt}?map_index={map_index}")["content"]
         return [line["event"] for line in content]
 
-    def rendered(self, field: str) -> Any:
-        """A template field as Airflow shows it."""
-        return self.task()["rendered_fields"][field]
-
     def noted(self, map_index: int) -> int:
         """How many of the job's last lines the trigger knows to have shown, were another to take over."""
         path = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/train/xcomEntries/truss_train_log"
