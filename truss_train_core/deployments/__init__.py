@@ -20,10 +20,18 @@ from truss_train_core.deployments.promotion import (
     promote,
     roll_back,
 )
-from truss_train_core.deployments.requests import template_request, with_checkpoint, with_checkpoints
-from truss_train_core.deployments.serving import ask, get, wait_until_serving
+from truss_train_core.deployments.requests import (
+    LABELS,
+    labels_of,
+    template_request,
+    with_checkpoint,
+    with_checkpoints,
+    with_labels,
+)
+from truss_train_core.deployments.serving import ask, get, labels, wait_until_serving
 
 __all__ = [
+    "LABELS",
     "Gate",
     "Promoted",
     "answers",
@@ -36,6 +44,8 @@ __all__ = [
     "finish_promotion",
     "get",
     "intend_promotion",
+    "labels",
+    "labels_of",
     "preview",
     "promote",
     "roll_back",
@@ -43,4 +53,5 @@ __all__ = [
     "wait_until_serving",
     "with_checkpoint",
     "with_checkpoints",
+    "with_labels",
 ]

@@ -6,6 +6,7 @@ the server takes them from the checkpoint.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
@@ -40,6 +41,37 @@ def with_checkpoints(config: DeployCheckpointsConfig, checkpoints: Sequence[Chec
         }
     )
     return config.model_copy(update={"checkpoint_details": details})
+
+
+LABELS = "TRUSS_TRAIN_LABELS"
+"""The environment variable of a deployment that holds its labels, as a JSON object."""
+
+
+def with_labels(config: DeployCheckpointsConfig, labels: Mapping[str, str]) -> DeployCheckpointsConfig:
+    """The definition, with labels that say what the deployment came of: `deployments.labels` reads them back.
+
+    The API has labels on deployments (OpenAPI), but takes them with an uploaded archive only, not where it makes a
+    deployment from checkpoints. So they travel in the environment variable `LABELS`, which the server of the model can
+    read too.
+    """
+    runtime = config.runtime or definitions.DeployCheckpointsRuntime()
+    value = json.dumps({**labels_of(config), **labels}, sort_keys=True)
+    variables = {**runtime.environment_variables, LABELS: value}
+    return config.model_copy(update={"runtime": runtime.model_copy(update={"environment_variables": variables})})
+
+
+def labels_of(config: DeployCheckpointsConfig) -> dict[str, str]:
+    """The labels that `with_labels` gave a definition."""
+    return labels_in(config.runtime.environment_variables if config.runtime else {})
+
+
+def labels_in(variables: Mapping[str, Any]) -> dict[str, str]:
+    """The labels that a deployment's environment variables hold; none where they hold something else."""
+    try:
+        held = json.loads(variables.get(LABELS) or "{}")
+    except (TypeError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in held.items()} if isinstance(held, dict) else {}
 
 
 def check(config: DeployCheckpointsConfig) -> None:

@@ -9,6 +9,7 @@ from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, send
 from truss_train_core.api.models import Deployment
 from truss_train_core.deployments.deploying import describe
+from truss_train_core.deployments.requests import labels_in
 from truss_train_core.errors import ApiError, DeploymentFailed, NotFound, Unreachable, WaitTimeout
 from truss_train_core.events import DeploymentStatusChanged
 from truss_train_core.waiting import Limits, patiently, wait_until
@@ -35,6 +36,18 @@ def get(model_id: str, deployment_id: str, *, outage: float = 0.0) -> Flow[Deplo
         NotFound: it was deleted, or this key may not see it.
     """
     return (yield from patiently(lambda: send(endpoints.get_deployment(model_id, deployment_id)), outage))
+
+
+def labels(deployment: Deployment) -> Flow[dict[str, str]]:
+    """What a deployment is labelled with: by `with_labels`, or by whoever pushed it, which the API tells itself.
+
+    Raises:
+        NotFound: it was deleted.
+        ApiError, Unreachable: looking was not possible.
+    """
+    answer = yield from send(endpoints.get_deployment_config(deployment.model_id, deployment.id))
+    told = {name: str(value) for name, value in (deployment.labels or {}).items()}
+    return {**told, **labels_in((answer.config or {}).get("environment_variables") or {})}
 
 
 def wait_until_serving(deployment: Deployment, *, limits: Limits = AN_HOUR) -> Flow[Deployment]:
