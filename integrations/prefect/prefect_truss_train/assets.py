@@ -1,6 +1,6 @@
-"""What came of what: the dataset, the checkpoint and the deployed model as Prefect assets.
+"""What came of what: the dataset, the checkpoint and the deployed model as Prefect assets, by the names of the core.
 
-s3://bucket/reviews ─► baseten://training/<project>/<job>/<checkpoint> ─► baseten://models/<model>
+s3://bucket/reviews ─► baseten://training/<job>/<checkpoint> ─► baseten://models/<model>
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from prefect.assets import Asset, AssetProperties, add_asset_metadata, materiali
 
 if TYPE_CHECKING:
     from prefect_truss_train.training_run import TrainingRun
+    from truss_train_core.lineage import Thing
 
 TOOL = "truss-train"
 
@@ -22,22 +23,25 @@ def record_assets(run: TrainingRun, *, dataset: str | None = None) -> None:
         run: from `choose_checkpoint` or a task after it.
         dataset: address of what was trained on, which the checkpoint depends on.
     """
+    from truss_train_core import deployments, lineage
+
     record, remote = run.record, run.remote()
     if record.choice is None:
         return
     chosen = record.choice.checkpoint
-    job = next((each.job_name for each in record.attempts if each.job_id == chosen.job_id), chosen.job_id)
-    checkpoint = Asset(
-        key=f"baseten://training/{run.project.name}/{job}/{chosen.name}",
-        properties=AssetProperties(name=chosen.name, url=remote.job_page(run.project_id, chosen.job_id)),
-    )
-    _record(checkpoint, [dataset] if dataset else [], record.choice.model_dump(mode="json", exclude={"checkpoint"}))
+    page = remote.job_page(run.project_id, chosen.job_id)
+    checkpoint = _asset(lineage.checkpoint(chosen.job_id, chosen.name), chosen.name, page)
+    made_of = [lineage.dataset(dataset).uri] if dataset else []
+    _record(checkpoint, made_of, record.choice.model_dump(mode="json", exclude={"checkpoint"}))
     if record.deployment and run.deployment:
         deployed = record.deployment
-        name = run.deployment.model_name or deployed.model_id
         page = remote.model_page(deployed.model_id, deployed.deployment_id)
-        model = Asset(key=f"baseten://models/{name}", properties=AssetProperties(name=name, url=page))
-        _record(model, [checkpoint], deployed.model_dump(mode="json"))
+        model = _asset(lineage.model(deployed.model_id), run.deployment.model_name or deployed.model_id, page)
+        _record(model, [checkpoint], {**deployments.labels_of(run.deployment), **deployed.model_dump(mode="json")})
+
+
+def _asset(thing: Thing, name: str, url: str) -> Asset:
+    return Asset(key=thing.uri, properties=AssetProperties(name=name, url=url))
 
 
 def _record(asset: Asset, made_of: list[str | Asset], metadata: dict[str, Any]) -> None:

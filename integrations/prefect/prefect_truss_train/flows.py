@@ -20,6 +20,7 @@ def train_and_deploy(
     config: str,
     *,
     source_dir: str | None = None,
+    variables: dict[str, str] | None = None,
     credentials: str | None = None,
     metric: str | None = None,
     mode: Literal["min", "max"] | None = None,
@@ -30,6 +31,7 @@ def train_and_deploy(
     max_preemptions: int = 10,
     approval_timeout: float | None = None,
     dataset: str | None = None,
+    labels: dict[str, str] | None = None,
     follow_logs: bool = True,
 ) -> "TrainingRun":
     """Train, resume where it breaks off, choose the best checkpoint, deploy it, ask it.
@@ -39,6 +41,7 @@ def train_and_deploy(
     Args:
         config: path of a config.py.
         source_dir: the working directory; by default that of the file.
+        variables: environment variables for the job beyond those of the definition. Not for secrets.
         credentials: name of a `BasetenCredentials` block; by default the default remote where the flow runs.
         metric: by which the best checkpoint is chosen; without, the newest is.
         mode: "min" for losses, "max" for scores.
@@ -50,6 +53,7 @@ def train_and_deploy(
         approval_timeout: seconds that a person has to approve of the chosen checkpoint before it is put into service:
             before it is promoted, or deployed where it is not promoted. Without, nobody is asked.
         dataset: address of what is trained on, for Prefect's assets; the training itself does not see it.
+        labels: what the deployment came of, e.g. the version of a dataset; see `deployments.with_labels`.
         follow_logs: whether the jobs' logs go into the flow run's.
 
     Raises:
@@ -62,14 +66,14 @@ def train_and_deploy(
     from prefect_truss_train.approval import ask_for_approval
     from prefect_truss_train.assets import record_assets
 
-    run = tasks.submit_training_job(config, source_dir=source_dir, credentials=credentials)
+    run = tasks.submit_training_job(config, source_dir=source_dir, environment=variables, credentials=credentials)
     run = _train(run, max_failures=max_failures, max_preemptions=max_preemptions, follow_logs=follow_logs)
     if metric or deploy_config:
         run = tasks.choose_checkpoint(run, metric, mode, deploy_config=deploy_config)
     if deploy_config:
         if approval_timeout is not None and environment is None:
             ask_for_approval(run, timeout=approval_timeout)
-        run = tasks.wait_for_deployment(tasks.deploy_checkpoint(run), question=question)
+        run = tasks.wait_for_deployment(tasks.deploy_checkpoint(run, labels=labels), question=question)
     if deploy_config and environment:
         if approval_timeout is not None:
             ask_for_approval(run, timeout=approval_timeout)

@@ -174,7 +174,10 @@ def choose_checkpoint(
 
 @task(task_run_name="deploy-checkpoint-of-{run.job_name}", **{**_OPTIONS, "cache_policy": NO_CACHE})
 def deploy_checkpoint(
-    run: TrainingRun, deploy_config: str | Path | DeployCheckpointsConfig | None = None
+    run: TrainingRun,
+    deploy_config: str | Path | DeployCheckpointsConfig | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
 ) -> TrainingRun:
     """Deploy the chosen checkpoint exactly once: a live deployment of it is adopted.
 
@@ -182,14 +185,20 @@ def deploy_checkpoint(
         run: from `choose_checkpoint`; the newest checkpoint is deployed where none was chosen.
         deploy_config: path of a config.py, or a definition; may be left out where `choose_checkpoint` was given it.
             Checkpoints in it are replaced by the chosen one.
+        labels: what the deployment came of, e.g. the version of a dataset; see `deployments.with_labels`. A deployment
+            that is adopted keeps its own.
 
     Raises:
         DefinitionError: it lacks something, or no instance type fits. Nothing was created.
     """
+    from truss_train_core import deployments
+
     if deploy_config:
         run = run.to_be_deployed(deploy_config)
     if run.deployment is None:
         raise ValueError("deploy_config is missing, here and in choose_checkpoint")
+    if labels:
+        run = run.to_be_deployed(deployments.with_labels(run.deployment, labels))
     return _do(run, begin="deploying" if run.record.choice else "choosing", until="serving")
 
 

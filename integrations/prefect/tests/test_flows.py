@@ -40,10 +40,11 @@ def test_a_model_is_trained_chosen_deployed_and_asked(platform: LocalPlatform) -
     told = [each["event"] for each in events_of(state.state_details.flow_run_id, "truss-train.deployment.")]
     assert told[0] == "truss-train.deployment.created"
     assert told.count("truss-train.deployment.active") == 1
-    checkpoint = f"baseten://training/quick/{run.job_name}/checkpoint-2"
-    assert set(assets) == {checkpoint, "baseten://models/quick"}
+    checkpoint = f"baseten://training/{run.job_id}/checkpoint-2"
+    model = f"baseten://models/{run.record.deployment.model_id}"
+    assert set(assets) == {checkpoint, model}
     assert "s3://bucket/reviews" in json.dumps(assets[checkpoint]["related"])
-    assert checkpoint in json.dumps(assets["baseten://models/quick"]["related"])
+    assert checkpoint in json.dumps(assets[model]["related"])
     assert assets[checkpoint]["payload"]["value"] == 0.5
 
 

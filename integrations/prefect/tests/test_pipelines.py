@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import re
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from pipelines import pipeline
 from prefect.tasks import Task
 from project import CONFIG
 
@@ -35,15 +34,11 @@ def baseten(platform: LocalPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_nightly_flow_takes_its_parameters() -> None:
-    assert train_and_deploy.validate_parameters(_pipeline("retrain").PARAMETERS)
-
-
-def test_a_new_dataset_is_trained_on() -> None:
-    assert _pipeline("new_dataset").train_on("v2", CONFIG) == "checkpoint-2"
+    assert train_and_deploy.validate_parameters(pipeline("retrain").PARAMETERS)
 
 
 def test_a_sweep_deploys_the_best_of_all() -> None:
-    assert _pipeline("sweep").sweep((0.1, 0.2), CONFIG)
+    assert pipeline("sweep").sweep((0.1, 0.2), CONFIG)
 
 
 def test_every_task_has_a_page_with_its_arguments_and_their_defaults() -> None:
@@ -65,12 +60,3 @@ def _default(parameter: inspect.Parameter) -> str:
     """As a page writes it."""
     required = parameter.default is inspect.Parameter.empty
     return "required" if required else repr(parameter.default).replace("'", '"')
-
-
-def _pipeline(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "dags" / "prefect" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
