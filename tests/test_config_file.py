@@ -461,3 +461,69 @@ def test_loading_needs_no_http_client(write):
         sys.exit("httpx" in sys.modules)
     """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Parameters in a file beside it
+
+READS_ITS_CONFIG = """
+import json
+from pathlib import Path
+from truss_train import Image, Runtime, TrainingJob, TrainingProject
+import helper
+config = json.loads((Path(__file__).resolve().parent / "runtime_config.json").read_text())
+runtime = Runtime(environment_variables={"MODEL_ID": config["model"]["id"], "HELPED": helper.word})
+project = TrainingProject(
+    name=config.get("project_name", "digits"),
+    job=TrainingJob(image=Image(base_image="python:3.11-slim"), runtime=runtime),
+)
+"""
+
+
+def test_a_file_that_reads_its_parameters_is_given_them_and_nothing_is_written(write, tmp_path):
+    path = write(READS_ITS_CONFIG, "work/config.py")
+    write("word = 'yes'", "work/helper.py")
+    before = sorted(tmp_path.rglob("*"))
+    project = load_training_project(
+        path, runtime_config={"model": {"id": "small"}, "layers": [1, 2], "project_name": "p"}
+    )
+    assert project.name == "p"
+    assert project.job.runtime.environment_variables == {"MODEL_ID": "small", "HELPED": "yes"}
+    assert project.runtime_config == config
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_given_parameters_stand_in_the_place_of_a_file_that_is_there(write):
+    path = write(READS_ITS_CONFIG)
+    write("word = 'yes'", "helper.py")
+    kept = write('{"model": {"id": "large"}}', "runtime_config.json")
+    assert load_training_project(path).job.runtime.environment_variables["MODEL_ID"] == "large"
+    given = load_training_project(path, runtime_config={"model": {"id": "small"}})
+    assert given.job.runtime.environment_variables["MODEL_ID"] == "small"
+    assert "large" in kept.read_text()
+
+
+def test_two_trials_of_one_directory_at_once_each_see_their_own_parameters(write):
+    path = write(READS_ITS_CONFIG)
+    write("word = 'yes'", "helper.py")
+    seen = {}
+
+    def load(number):
+        project = load_training_project(path, runtime_config={"model": {"id": f"m{number}"}})
+        seen[number] = project.job.runtime.environment_variables["MODEL_ID"]
+
+    threads = [threading.Thread(target=load, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {number: f"m{number}" for number in range(8)}
+
+
+def test_an_error_of_a_file_with_parameters_names_the_file_that_the_user_knows(write):
+    path = write("project_name = {}['missing']")
+
+    def load(path):
+        load_training_project(path, runtime_config={})
+
+    assert refusal(path, load).startswith(f"{path}:1: KeyError")
+    assert refusal(path.with_name("nowhere.py"), load) == f"There is no file {path.with_name('nowhere.py')}."

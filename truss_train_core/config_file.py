@@ -5,25 +5,32 @@ Files written for truss load unchanged, whether truss is installed or not. While
 first on the import path. Both are properties of the whole process, so one file loads at a time, and afterwards they
 are as they were: modules imported from the file's directory are forgotten again, lest the `helper.py` of one project
 be taken for that of another.
+
+A file that reads a `runtime_config.json` beside it (documentation) can be given that file's content instead. Nothing is
+written into its directory then, where it would be read by whoever loads the file at the same moment: it runs in a
+temporary directory of its own, which has links to everything that stands beside it, and to nothing that lies above.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import sys
+import tempfile
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from truss_train_core import definitions
+from truss_train_core.definitions._parameters import RUNTIME_CONFIG, expect_json
 from truss_train_core.errors import ConfigFileError
 
 _Wanted = TypeVar("_Wanted", bound=BaseModel)
@@ -35,13 +42,32 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _ONE_AT_A_TIME = threading.RLock()  # reentrant, since a config file may load another
 
 
-def load_training_project(path: str | os.PathLike[str]) -> definitions.TrainingProject:
+def load_training_project(
+    path: str | os.PathLike[str], *, runtime_config: Mapping[str, JsonValue] | None = None
+) -> definitions.TrainingProject:
     """Run a config file and return the one TrainingProject that it defines.
+
+    Args:
+        path: of the file.
+        runtime_config: what the file finds in `runtime_config.json` beside it, and its job in the working directory;
+            None leaves it to the file that is there, or is not.
 
     Raises:
         ConfigFileError: there is no such Python file, it does not run, or it defines none or several.
+        DefinitionError: `runtime_config` holds something that JSON has no form for.
     """
-    return _load(Path(path).absolute(), definitions.TrainingProject)
+    path = Path(path).absolute()
+    if runtime_config is None:
+        return _load(path, definitions.TrainingProject)
+    config = expect_json(runtime_config)
+    _compile(path)  # refused by its own name
+    with _beside(path, RUNTIME_CONFIG, json.dumps(config, indent=2)) as there:
+        try:
+            project = _load(there, definitions.TrainingProject)
+        except ConfigFileError as error:
+            said = error.message.replace(str(there.parent), str(path.parent))
+            raise ConfigFileError(said, hint=error.hint) from error
+    return project.with_parameters(runtime_config=config)
 
 
 def load_deploy_checkpoints_config(path: str | os.PathLike[str]) -> definitions.DeployCheckpointsConfig:
@@ -51,6 +77,19 @@ def load_deploy_checkpoints_config(path: str | os.PathLike[str]) -> definitions.
         ConfigFileError: there is no such Python file, it does not run, or it defines none or several.
     """
     return _load(Path(path).absolute(), definitions.DeployCheckpointsConfig)
+
+
+@contextmanager
+def _beside(path: Path, name: str, text: str) -> Iterator[Path]:
+    """A copy of a file in a directory where another stands beside it, and all that stands beside the original."""
+    with tempfile.TemporaryDirectory(prefix="truss-train-config-") as made:
+        directory = Path(made).resolve()
+        for each in path.parent.iterdir():
+            if each.name not in (name, path.name):
+                (directory / each.name).symlink_to(each)
+        (directory / path.name).write_bytes(path.read_bytes())  # a link could lead it back when it asks where it is
+        (directory / name).write_text(text)
+        yield directory / path.name
 
 
 def _load(path: Path, wanted: type[_Wanted]) -> _Wanted:

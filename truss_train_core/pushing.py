@@ -97,7 +97,7 @@ def preview(
         ConfigFileError, PackageError: as `push`.
     """
     project, directory = read_config(config, source_dir)
-    packed = package.prepare(directory, project.job.workspace)
+    packed = prepare(project, directory)
     return {
         "training_project": project.wire_body(),
         "training_job": project.job.wire_body(truss_user_env=package.user_env(directory)),
@@ -117,6 +117,11 @@ def read_config(
         return config, Path(source_dir or Path.cwd()).absolute()
     path = Path(config).absolute()
     return load_training_project(path), Path(source_dir).absolute() if source_dir else path.parent
+
+
+def prepare(project: TrainingProject, source_dir: Path) -> package.Package:
+    """What travels with the job of a definition; see `package.prepare`."""
+    return package.prepare(source_dir, project.job.workspace, runtime_config=project.runtime_config)
 
 
 def for_team(project: TrainingProject, remote: Remote) -> TrainingProject:
@@ -139,7 +144,7 @@ def _as_result(model: Wire) -> PushResult:
 def _pack(
     project: TrainingProject, source_dir: Path, progress: Progress | None
 ) -> Flow[tuple[jobs.Upload, dict[str, Any]]]:
-    packed = yield from work(lambda: package.prepare(source_dir, project.job.workspace))
+    packed = yield from work(lambda: prepare(project, source_dir))
     user_env = yield from work(lambda: package.user_env(source_dir))
     return _upload(packed, progress), user_env
 

@@ -65,7 +65,7 @@ def push(
     if dry_run and form is Format.JSON:
         output.print_json(pushing.preview(project, source_dir=directory))
         return
-    packed = package.prepare(directory, project.job.workspace)
+    packed = pushing.prepare(project, directory)
     if dry_run:
         _print_files(packed)
         return

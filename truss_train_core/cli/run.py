@@ -65,8 +65,8 @@ def run(
     The file holds a TrainingProject and a DeployCheckpointsConfig. Killed at any moment, the run goes on with
     --resume: no job and no deployment is made twice.
     """
-    from truss_train_core import package, runs
-    from truss_train_core.pushing import for_team
+    from truss_train_core import runs
+    from truss_train_core.pushing import for_team, prepare
     from truss_train_core.waiting import Limits
 
     check_metric(metric, mode)
@@ -74,7 +74,7 @@ def run(
         raise BadOptions("--timeout is a number of seconds, more than 0.")
     question = _question(ask)
     project, directory = config_files.training_project(config)
-    config_files.report(package.prepare(directory, project.job.workspace))
+    config_files.report(prepare(project, directory))
     with connect(remote, deadline=PATIENTLY) as client:
         plan = runs.RunPlan(
             project=for_team(project, client.remote),

@@ -44,6 +44,7 @@ from ._docker import (
     Image,
     RegistrySecretDockerAuth,
 )
+from ._parameters import Parameter
 from ._secrets import SecretReference
 from ._training import (
     DEFAULT_INTERACTIVE_SESSION_TIMEOUT_MINUTES,
@@ -97,6 +98,7 @@ __all__ = [
     "LoopsCheckpointReference",
     "ModelWeightsFormat",
     "NamedCheckpointReference",
+    "Parameter",
     "RegistrySecretDockerAuth",
     "Runtime",
     "SecretReference",

@@ -6,13 +6,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
+from typing_extensions import Self
 
 from ._base import Choice, Definition, Text
 from ._checkpoints import CheckpointingConfig, LoadCheckpointConfig
 from ._compute import Compute
 from ._docker import Image
-from ._secrets import EnvironmentVariables
+from ._parameters import Parameter, as_variables, expect_json
+from ._secrets import EnvironmentVariables, SecretReference
 from ._weights import WeightsSource
 
 DEFAULT_INTERACTIVE_SESSION_TIMEOUT_MINUTES = 8 * 60
@@ -171,12 +173,43 @@ class TrainingProject(Definition):
 
     Attributes:
         team_name: whose project it is; None leaves that to the account.
+        runtime_config: what the job finds in `runtime_config.json`, beside the config file; None for no such file, or
+            the one that is there. Sent along with the working directory, which is left as it is.
     """
 
     name: Text
     job: TrainingJob
     team_name: Text | None = None
+    runtime_config: dict[str, JsonValue] | None = None
+
+    def with_parameters(
+        self,
+        environment: Mapping[str, Parameter] | None = None,
+        *,
+        runtime_config: Mapping[str, JsonValue] | None = None,
+    ) -> Self:
+        """The definition, for a job with these hyperparameters. Not for secrets: parameters are shown.
+
+        Args:
+            environment: environment variables, over those of the definition. Numbers and booleans arrive as JSON
+                writes them: 0.1, 5, true.
+            runtime_config: what `runtime_config.json` holds, values of any JSON type; over what there is of the same
+                names. A config file that reads the file itself is given it by `load_training_project`.
+
+        Raises:
+            DefinitionError: a name cannot be that of an environment variable, or is one of a secret; or a value is
+                something else than a parameter can be.
+        """
+        own = self.job.runtime.environment_variables
+        secrets = {name for name, value in own.items() if isinstance(value, SecretReference)}
+        variables = as_variables(environment or {}, secrets)
+        runtime = self.job.runtime.model_copy(update={"environment_variables": {**own, **variables}})
+        config = self.runtime_config
+        if runtime_config is not None:
+            config = {**(config or {}), **expect_json(runtime_config)}
+        job = self.job.model_copy(update={"runtime": runtime})
+        return self.model_copy(update={"job": job, "runtime_config": config})
 
     def wire_body(self) -> dict[str, Any]:
         """The `training_project` object of an upsert request: the name, and the team's where there is one."""
-        return self.model_dump(mode="json", exclude={"job"}, exclude_none=True)
+        return self.model_dump(mode="json", exclude={"job", "runtime_config"}, exclude_none=True)

@@ -17,14 +17,16 @@ Sources: documentation, and what the current client does, except that links arri
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from truss_train_core.definitions._parameters import RUNTIME_CONFIG
 from truss_train_core.errors import PackageError
 from truss_train_core.package.ignore import ENVIRONMENT_MARKS, IgnoreRules, Reason
 
@@ -45,6 +47,7 @@ class PackagedFile:
         size: bytes, when it was looked at.
         mode: 0o755 if anyone may execute it, otherwise 0o644.
         modified_ns: when it was last written, in nanoseconds since the epoch, when it was looked at.
+        content: what it holds, where that was made for this job; None where it is read from `source`.
     """
 
     arcname: str
@@ -52,6 +55,7 @@ class PackagedFile:
     size: int
     mode: int
     modified_ns: int
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +103,16 @@ class _Found:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def prepare(source_dir: Path, workspace: Workspace | None = None) -> Package:
+def prepare(
+    source_dir: Path, workspace: Workspace | None = None, *, runtime_config: Mapping[str, Any] | None = None
+) -> Package:
     """Look at the working directory and decide what travels. Reads no file but `.truss_ignore`.
 
     Args:
         source_dir: the directory of the config file.
         workspace: widens or narrows it.
+        runtime_config: travels as `runtime_config.json` beside the config file, in the place of a file of that name.
+            Nothing is written into the directory, which other jobs may be made of at the same moment.
 
     Raises:
         PackageError: the directory or the workspace is not what it should be; a link leads nowhere; something cannot
@@ -124,13 +132,23 @@ def prepare(source_dir: Path, workspace: Workspace | None = None) -> Package:
         _expect_to_travel(Path(directory.name), rules)
         _gather(directory, f"{directory.name}/", rules, frozenset(), (), found)
 
+    files = {file.arcname: file for file in found.files}
+    if runtime_config is not None:
+        made = _runtime_config(source_dir, root, runtime_config)
+        files[made.arcname] = made
     package = Package(
         root=root,
-        files=tuple(sorted(found.files, key=lambda file: file.arcname)),
+        files=tuple(files[arcname] for arcname in sorted(files)),
         left_out=tuple(sorted(found.left_out, key=lambda path: path.arcname)),
     )
     _check_size(package)
     return package
+
+
+def _runtime_config(source_dir: Path, root: Path, config: Mapping[str, Any]) -> PackagedFile:
+    path = source_dir / RUNTIME_CONFIG
+    content = json.dumps(config, indent=2).encode()
+    return PackagedFile(path.relative_to(root).as_posix(), path, len(content), 0o644, 0, content)
 
 
 # --- workspace ---

@@ -55,6 +55,14 @@ def _pieces(package: Package) -> Iterator[bytes]:
 
 def _member(file: PackagedFile) -> Iterator[bytes]:
     yield _header(file)
+    if file.content is not None:
+        yield file.content
+    else:
+        yield from _read(file)
+    yield bytes(_padding(file.size, tarfile.BLOCKSIZE))
+
+
+def _read(file: PackagedFile) -> Iterator[bytes]:
     left = file.size
     try:
         with file.source.open("rb", buffering=0) as content:
@@ -67,7 +75,6 @@ def _member(file: PackagedFile) -> Iterator[bytes]:
                 )
     except OSError as error:
         raise PackageError(f"{file.source} could not be archived: {error.strerror}.") from error
-    yield bytes(_padding(file.size, tarfile.BLOCKSIZE))
 
 
 def _header(file: PackagedFile) -> bytes:
