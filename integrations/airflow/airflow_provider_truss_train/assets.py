@@ -3,7 +3,8 @@
     data = Asset("digits", watchers=[AssetWatcher(name="files", trigger=NewDatasetVersionTrigger(source="s3://b/d"))])
     with DAG("retrain", schedule=[data]): ...
 
-The event's extra holds the facts under `payload`, so that a DAG trains on exactly the version that set it off.
+The event's extra holds the facts under `payload`. Airflow makes one DAG run of all events that arrive before it begins
+one, and a dataset may change again until it is read: `version_to_train` says which version a run is for.
 
 Watchers of one place share one look per interval, through Airflow's shared streams: the stream hands out everything
 that there is, again and again, and each watcher picks what it has not told of yet. That it keeps in the state of its
@@ -18,11 +19,12 @@ import hashlib
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
@@ -147,7 +149,7 @@ class NewDatasetVersionTrigger(_Watcher):
 
         source, conn_id = kwargs["source"], kwargs["conn_id"]
         is_on_hub = source.startswith(HUGGING_FACE)
-        find = sync_to_async(_on_hub if is_on_hub else _stored, thread_sensitive=False)
+        find = sync_to_async(_look, thread_sensitive=False)
         before: str | None = None
 
         async def look() -> Versions:
@@ -213,6 +215,38 @@ class NewCheckpointTrigger(_Watcher):
                 }
 
             yield look
+
+
+def version_to_train(events: Iterable[Any], source: str, *, conn_id: str | None = None) -> dict[str, Any]:
+    """The version of a dataset that a DAG run is for, as facts: the one that is there, if an event told of it.
+
+    The log names the versions that are passed over. A run that a person has started, without events, is for the version
+    that is there.
+
+    Args:
+        events: those of the dataset's asset that set the run off: `triggering_asset_events[asset]`.
+        source: as for `NewDatasetVersionTrigger`.
+        conn_id: as there.
+
+    Raises:
+        AirflowSkipException: the dataset has changed since; the change sets off a run of its own.
+        DatasetNotFound: there is nothing there any more.
+    """
+    there = _look(source, conn_id)
+    told = [event.extra["payload"]["version"] for event in events]
+    for version in dict.fromkeys(told):
+        if version != there.version:
+            log.info("Version %s of %s is not trained on: version %s is there now.", version, source, there.version)
+    if told and there.version not in told:
+        raise AirflowSkipException(f"{source} has changed since it set off this run; the change sets off its own.")
+    return there.model_dump(exclude_none=True)
+
+
+def _look(source: str, conn_id: str | None) -> DatasetVersion:
+    """The version that is there. Blocking."""
+    from truss_train_core.datasets import HUGGING_FACE
+
+    return _on_hub(source, conn_id) if source.startswith(HUGGING_FACE) else _stored(source, conn_id)
 
 
 def _stored(source: str, conn_id: str | None) -> DatasetVersion:

@@ -9,7 +9,7 @@ remotely and after. So whoever comes next finds the jobs that there are:
     a clear of a finished run            returns the finished run, or begins anew: `retrain_when_cleared`
 
 Where task state is lost, the same jobs are found by their names, which derive from dag id, run id, task id and map
-index.
+index; or, of a task that trains once for something, from that in place of run id and map index.
 """
 
 from __future__ import annotations
@@ -36,12 +36,17 @@ class TaskRun:
         plan: what the run is to do.
         context: of the task.
         retries: of the task.
+        once_per: tasks of one DAG and id for which it is equal are one run, whatever their DAG runs; None for a run of
+            this task's own.
         log: where to tell what happens.
     """
 
-    def __init__(self, client: Client, plan: RunPlan, context: Context, *, retries: int, log: Log) -> None:
+    def __init__(
+        self, client: Client, plan: RunPlan, context: Context, *, retries: int, once_per: str | None = None, log: Log
+    ) -> None:
         self._client = client
         self._plan = plan
+        self._once_per = once_per
         self._ti: Any = context["ti"]
         self._store: Any = context.get("task_state_store")
         self._tries_before = self._kept_with = tries_before(self._ti, retries)
@@ -114,6 +119,8 @@ class TaskRun:
         from truss_train_core.runs import new_record, run_key
 
         ti = self._ti
+        if self._once_per and not parts:
+            return new_record(self._plan, run_key(ti.dag_id, ti.task_id, "once per", self._once_per))
         return new_record(self._plan, run_key(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, *parts))
 
     def _hear(self, event: Event) -> None:

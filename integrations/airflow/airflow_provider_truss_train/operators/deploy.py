@@ -27,6 +27,8 @@ class DeployCheckpointOperator(BasetenOperator):
         checkpoint: the choice that `ChooseCheckpointOperator` returned (templated; usually that task's output).
         config: path of a config.py with a `DeployCheckpointsConfig`, absolute or relative to the DAG file (templated);
             or that definition itself.
+        labels: what the deployment came of, e.g. the version of a dataset (templated); see `deployments.with_labels`.
+            A live deployment of the checkpoint is adopted with the labels that it has.
         question: what to ask the deployed model, as JSON; None for nothing.
         question_path: where: "predict", or "sync/…" for a path of the model server itself.
         serving_timeout: seconds that the deployment may take to serve.
@@ -34,7 +36,7 @@ class DeployCheckpointOperator(BasetenOperator):
         deferrable: whether to wait in the triggerer rather than on a worker.
     """
 
-    template_fields: Sequence[str] = ("checkpoint", "config", "question", "baseten_conn_id")
+    template_fields: Sequence[str] = ("checkpoint", "config", "labels", "question", "baseten_conn_id")
     operator_extra_links = (ModelLink(),)
     ui_color = "#d7f0d0"
 
@@ -43,6 +45,7 @@ class DeployCheckpointOperator(BasetenOperator):
         *,
         checkpoint: Any,
         config: str | os.PathLike[str] | XComArg | DeployCheckpointsConfig,
+        labels: Mapping[str, str] | None = None,
         question: Mapping[str, Any] | None = None,
         question_path: str = "predict",
         serving_timeout: float = 3600.0,
@@ -54,6 +57,7 @@ class DeployCheckpointOperator(BasetenOperator):
         self.checkpoint = checkpoint
         self.config: Any = os.fspath(config) if isinstance(config, os.PathLike) else config if is_path else None
         self.definition: Any = None if is_path else config
+        self.labels = labels
         self.question = question
         self.question_path = question_path
         self.serving_timeout = serving_timeout
@@ -79,9 +83,11 @@ class DeployCheckpointOperator(BasetenOperator):
         chosen = choice.checkpoint
         self.used = [chosen_checkpoint(choice)]
         config = self.definition or load_deploy_checkpoints_config(self._file(self.config))
+        config, labels = deployments.with_checkpoint(config, chosen), self.labels or {}
+        config = deployments.with_labels(config, labels) if labels else config
         tell = teller(self.log)
         with self.hook.client() as client:
-            deployment = client.run(deployments.deploy(deployments.with_checkpoint(config, chosen)), on_event=tell)
+            deployment = client.run(deployments.deploy(config), on_event=tell)
             page = self.hook.remote.model_page(deployment.model_id, deployment.id)
             self.pages[ModelLink.name] = page
             if wait_without_worker:
@@ -89,7 +95,7 @@ class DeployCheckpointOperator(BasetenOperator):
             limits = Limits(timeout=self.serving_timeout)
             serving = client.run(deployments.wait_until_serving(deployment, limits=limits), on_event=tell)
             facts = deployment_facts(serving)
-            self.made = [lineage.model(serving.model_id, **facts, checkpoint=self.used[0].uri)]
+            self.made = [lineage.model(serving.model_id, **{**labels, **facts, "checkpoint": self.used[0].uri})]
             self._tell_outlets(context)
             if self.question is None:
                 return facts

@@ -31,6 +31,8 @@ class SubmitTrainingJobOperator(BasetenOperator):
         source_dir: the working directory (templated); by default that of the config file, or of the DAG file.
         environment_variables: added to those of the definition, over them (templated). They are shown in Airflow, so
             secrets do not belong here but in a `SecretReference` of the definition.
+        once_per: what is trained for once, e.g. the version of a dataset (templated): a later DAG run in which it is
+            equal takes up the run that there is. None for a training per DAG run.
         baseten_conn_id: id of the connection.
         retrain_when_cleared: whether a clear after the run has finished trains again; a bool, or a template of "true"
             or "false", such as "{{ dag_run.conf.get('retrain', false) }}". Otherwise the finished run is returned.
@@ -39,7 +41,7 @@ class SubmitTrainingJobOperator(BasetenOperator):
     """
 
     template_fields: Sequence[str] = (
-        "config", "source_dir", "environment_variables", "retrain_when_cleared", "baseten_conn_id",
+        "config", "source_dir", "environment_variables", "once_per", "retrain_when_cleared", "baseten_conn_id",
     )  # fmt: skip
     operator_extra_links = (TrainingJobLink(),)
     ui_color = "#d7f0d0"
@@ -50,6 +52,7 @@ class SubmitTrainingJobOperator(BasetenOperator):
         config: str | os.PathLike[str] | XComArg | TrainingProject | Callable[[Context], TrainingProject],
         source_dir: str | os.PathLike[str] | None = None,
         environment_variables: Mapping[str, str] | None = None,
+        once_per: str | None = None,
         retrain_when_cleared: bool | str = False,
         on_clear: OnClear = "reattach",
         **kwargs: Any,
@@ -63,6 +66,7 @@ class SubmitTrainingJobOperator(BasetenOperator):
         self.project: Any = None if is_path else config
         self.source_dir = os.fspath(source_dir) if isinstance(source_dir, os.PathLike) else source_dir
         self.environment_variables = environment_variables
+        self.once_per = once_per
         self.retrain_when_cleared = retrain_when_cleared
         self.on_clear = on_clear
 
@@ -85,7 +89,8 @@ class SubmitTrainingJobOperator(BasetenOperator):
         from airflow_provider_truss_train.task_run import TaskRun
 
         self.used = datasets_of(self.inlets, context)
-        return TaskRun(client, self._plan(context), context, retries=self.retries or 0, log=self.log)
+        plan, retries = self._plan(context), self.retries or 0
+        return TaskRun(client, plan, context, retries=retries, once_per=self.once_per, log=self.log)
 
     def _step(self, run: TaskRun) -> None:
         run.step()

@@ -32,7 +32,7 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
     restarted or dies: the next takes it up.
 
     Args:
-        config, source_dir, environment_variables, baseten_conn_id, retrain_when_cleared, on_clear: as for
+        config, source_dir, environment_variables, once_per, baseten_conn_id, retrain_when_cleared, on_clear: as for
             `SubmitTrainingJobOperator`.
         max_failures: how many failed attempts are followed by another within one try of the task.
         max_preemptions: the same for attempts that lost their machines.
