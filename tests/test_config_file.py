@@ -483,9 +483,8 @@ def test_a_file_that_reads_its_parameters_is_given_them_and_nothing_is_written(w
     path = write(READS_ITS_CONFIG, "work/config.py")
     write("word = 'yes'", "work/helper.py")
     before = sorted(tmp_path.rglob("*"))
-    project = load_training_project(
-        path, runtime_config={"model": {"id": "small"}, "layers": [1, 2], "project_name": "p"}
-    )
+    config = {"model": {"id": "small"}, "layers": [1, 2], "project_name": "p"}
+    project = load_training_project(path, runtime_config=config)
     assert project.name == "p"
     assert project.job.runtime.environment_variables == {"MODEL_ID": "small", "HELPED": "yes"}
     assert project.runtime_config == config
