@@ -64,14 +64,14 @@ def fetch(project_id: str, job_id: str, *, outage: float = 0.0) -> Flow[Training
     return answer.training_job
 
 
-def find_active(key: str) -> Flow[list[TrainingJob]]:
-    """The jobs, of the whole account, that have not ended and whose names carry this key, or one that begins so.
+def find_active(*keys: str) -> Flow[list[TrainingJob]]:
+    """The jobs, of the whole account, that have not ended and whose names carry one of these keys, or one that begins so.
 
-    For whoever has to stop the jobs of a run and knows nothing but its identity: see `run_key` and `job_name`.
+    For whoever has to stop the jobs of runs and knows nothing but their identity: see `run_key` and `job_name`.
     """
     active = (yield from send(endpoints.search_jobs(SearchJobs(statuses=list(JobStatus.ACTIVE))))).training_jobs
-    carrying = re.compile(rf"-{re.escape(key)}[0-9a-f]*-\d+$")
-    return [job for job in active if carrying.search(job.name or "")]
+    carried = {job.id: re.search(r"-([0-9a-f]+)-\d+$", job.name or "") for job in active}
+    return [job for job in active if (key := carried[job.id]) and key[1].startswith(keys)]
 
 
 def find_project(project: str) -> Flow[TrainingProject]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,31 @@ def test_a_worker_that_is_killed_while_it_waits_is_followed_by_one_that_takes_up
     assert run.ends() == "success"
     assert run.task()["try_number"] >= 2  # more, where a slow machine takes a live worker for dead
     assert [each.id for each in jobs_of(client, run)] == [job.id]
+
+
+@pytest.mark.parametrize("death", [Run.kill_worker, Run.kill_process])
+def test_the_job_of_a_last_try_that_is_killed_is_stopped_when_the_dag_run_ends(
+    airflow: Standalone, client: Client, death: Callable[[Run], None]
+) -> None:
+    run = airflow.start("undeferred_once", seconds=LONG)
+    run.waits("running")
+    (job,) = jobs_of(client, run)
+    death(run)
+    assert status_at_the_end(client, job) == "STOPPED"
+    assert run.ends() == "failed"
+
+
+def test_the_job_of_a_task_that_is_marked_before_a_triggerer_took_it_up_is_stopped_when_the_dag_run_ends(
+    airflow: Standalone, client: Client
+) -> None:
+    airflow.unpaused("deferred_once")
+    with airflow.halted("triggerer"):
+        run = airflow.start("deferred_once", seconds=LONG)
+        eventually("deferral", lambda: run.task()["state"] == "deferred")
+        (job,) = jobs_of(client, run)
+        run.mark("success")
+        assert status_at_the_end(client, job) == "STOPPED"
+        assert run.ends() == "success"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,10 @@ for deferrable in (True, False):
     with DAG("deferred" if deferrable else "undeferred", schedule=None, params={"seconds": 1.0}):
         TrainingJobOperator(task_id="train", environment_variables=PACE, deferrable=deferrable, **COMMON)
 
+for deferrable in (True, False):
+    with DAG("deferred_once" if deferrable else "undeferred_once", schedule=None, params={"seconds": 1.0}):
+        TrainingJobOperator(task_id="train", config=CONFIG, environment_variables=PACE, deferrable=deferrable)
+
 with DAG("interfered", schedule=None):
     TrainingJobOperator(task_id="train", baseten_conn_id="interfered", deferrable=False, **COMMON)
 

@@ -91,6 +91,18 @@ class Standalone:
             )
         self.restarted.append(again)
 
+    @contextmanager
+    def halted(self, part: str) -> Iterator[None]:
+        """A part of Airflow that does nothing meanwhile."""
+        family = [each for each in self.processes() if each.cmdline()[-1:] == [part]]
+        for process in family:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in family:
+                process.resume()
+
     def unpaused(self, dag_id: str) -> None:
         """Let a DAG run, once the DAG processor knows it."""
         eventually(f"DAG {dag_id}", lambda: self._unpause(dag_id))
@@ -169,10 +181,12 @@ class Run:
 
     def kill_worker(self) -> None:
         """SIGKILL the process that runs the task, and its supervisor."""
-        pid = self.task()["pid"]
-        process = psutil.Process(pid)
-        os.kill(process.ppid(), signal.SIGKILL)
-        process.kill()
+        os.kill(psutil.Process(self.task()["pid"]).ppid(), signal.SIGKILL)
+        self.kill_process()
+
+    def kill_process(self) -> None:
+        """SIGKILL the process that runs the task, as where memory ends."""
+        psutil.Process(self.task()["pid"]).kill()
 
     def returned(self, map_index: int = -1) -> Any:
         query = f"?map_index={map_index}"
