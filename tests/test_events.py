@@ -20,6 +20,10 @@ SAYINGS = [
         "job digits-1 (j2) was a twin of j1 and was stopped",
     ),
     (events.ApiOutage(error="503", seconds=61.2), "no answer from the API for 61 s, waiting on: 503"),
+    (
+        events.MovedToDedicated(job_name="digits-2", reason="0:40:00 are left"),
+        "digits-2 gets dedicated capacity: 0:40:00 are left",
+    ),
     (events.LogLines(job_id="j1", lines=(), cursor=events.LogCursor(start_millis=0)), None),
 ]
 

@@ -17,11 +17,12 @@
     ├── Unreachable            (ConnectionError)  no connection; nothing was asked
     ├── AnswerLost             (ConnectionError)  asked, no answer; it may have been carried out
     ├── WaitTimeout            (TimeoutError)     a wait passed its limit; the job goes on
-    ├── BudgetSpent            (TimeoutError)     a run has used what it may; its job was stopped
+    ├── BudgetSpent            (TimeoutError)     a run has used what it may, or is late; its job was stopped
     ├── JobNotFound            (LookupError)      no job matches
     ├── JobFailed                                 a job ended otherwise than completed
     ├── NoUsableCheckpoint     (LookupError)      nothing to choose, resume from or deploy
     ├── DeploymentFailed                          a deployment will not become ready
+    │   └── PromotionRefused                      a gate let a deployment not pass; nothing has changed
     ├── DatasetNotFound        (FileNotFoundError) no dataset where one was looked for
     ├── DatasetUnavailable     (ConnectionError)  whoever keeps a dataset does not say which version there is
     ├── RunFailed                                 a run used up its budgets
@@ -156,9 +157,9 @@ class WaitTimeout(TrussTrainError, TimeoutError):
 
 
 class BudgetSpent(TrussTrainError, TimeoutError):
-    """The attempts of a run have used the time or the GPU-hours they may. Its job was stopped, or the message says not.
+    """The attempts of a run have used the time, GPU-hours or money they may, or the deadline of the run has passed.
 
-    Repeating does not help: the budget has to be raised.
+    Its job was stopped, or the message says not. Repeating does not help: the budget has to be raised.
     """
 
 
@@ -191,7 +192,7 @@ class NoUsableCheckpoint(TrussTrainError, LookupError):
 
 
 class DeploymentFailed(TrussTrainError):
-    """A deployment ended in a state from which it does not become ready, or did not pass its gate.
+    """A deployment ended in a state from which it does not become ready, or failed where it was to answer.
 
     Attributes:
         model_id, deployment_id, status: which deployment, and its last status, e.g. "DEPLOY_FAILED".
@@ -210,6 +211,27 @@ class DeploymentFailed(TrussTrainError):
         self.model_id = model_id
         self.deployment_id = deployment_id
         self.status = status
+
+
+class PromotionRefused(DeploymentFailed):
+    """A gate let a deployment not pass. What answered answers on; the refused one still serves and may cost money.
+
+    Attributes:
+        reason: what the gate said.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        hint: str | None = None,
+        model_id: str | None = None,
+        deployment_id: str | None = None,
+        status: str | None = None,
+        reason: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint, model_id=model_id, deployment_id=deployment_id, status=status)
+        self.reason = reason
 
 
 class RunFailed(TrussTrainError):

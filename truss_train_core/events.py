@@ -135,12 +135,39 @@ class DeploymentStatusChanged(Event):
 
 
 class DeploymentPromoted(Event):
-    """A deployment answers in an environment now, in place of `former_id` where something answered there before."""
+    """A deployment answers in an environment now, in place of `former_id` where something answered there before.
+
+    `reason` is what the gates said for it.
+    """
 
     model_id: str
     environment: str
     deployment_id: str
     former_id: str | None
+    reason: str = ""
+
+
+class DeploymentKept(Event):
+    """A gate refused to let a deployment answer, for this reason; `deployment_id`, or None, answers on."""
+
+    model_id: str
+    environment: str
+    deployment_id: str | None
+    refused_id: str
+    reason: str
+
+
+class DeploymentProbed(Event):
+    """A deployment on probation was asked. `objections` is how many times in a row it has failed now, 0 if it did not.
+
+    `reason` is what the probe said.
+    """
+
+    model_id: str
+    environment: str
+    deployment_id: str
+    objections: int
+    reason: str
 
 
 class ModelAnswered(Event):
@@ -160,6 +187,13 @@ class AttemptStarted(Event):
     number: int
     job_name: str
     started_from: str | None
+
+
+class MovedToDedicated(Event):
+    """An attempt gets dedicated capacity instead of spot: the run's deadline is near. `reason` has the figures."""
+
+    job_name: str
+    reason: str
 
 
 class AttemptEnded(Event):
@@ -236,12 +270,21 @@ def sentence(event: Event) -> str | None:
             return f"deployment {deployment_id} of model {model} was created before and serves the same checkpoints"
         case DeploymentStatusChanged(deployment_id=deployment_id, status=status):
             return f"deployment {deployment_id} is {plain_status(status)}"
-        case DeploymentPromoted(deployment_id=deployment_id, environment=environment):
-            return f"deployment {deployment_id} answers in {environment}"
+        case DeploymentPromoted(deployment_id=deployment_id, environment=environment, reason=reason):
+            return f"deployment {deployment_id} answers in {environment}{_because(reason)}"
+        case DeploymentKept(deployment_id=kept, environment=environment, refused_id=refused, reason=reason):
+            answers = f"deployment {kept} is kept in {environment}" if kept else f"nothing answers in {environment}"
+            return f"{answers}, because {refused} did not pass: {reason}"
+        case DeploymentProbed(deployment_id=deployment_id, environment=environment, objections=0, reason=reason):
+            return f"deployment {deployment_id} does well in {environment}: {reason}"
+        case DeploymentProbed(deployment_id=deployment_id, environment=environment, objections=times, reason=reason):
+            return f"deployment {deployment_id} fails in {environment}, {times} in a row: {reason}"
         case ModelAnswered(answer=answer):
             return f"the model answers {answer}"
         case AttemptStarted(number=number, job_name=name, started_from=origin):
             return f"attempt {number}: {name}{f', from {origin}' if origin else ''}"
+        case MovedToDedicated(job_name=name, reason=reason):
+            return f"{name} gets dedicated capacity: {reason}"
         case AttemptEnded(number=number, cause=cause, message=message):
             return f"attempt {number} {cause}{_because(message)}"
         case Resuming(attempt=number, checkpoint=origin, reason=reason):

@@ -14,6 +14,7 @@ from truss_train_core.errors import BudgetSpent, Forbidden, RunFailed
 from truss_train_core.events import Notice
 from truss_train_core.runs import (
     Budget,
+    NodePrice,
     RecordChanged,
     RunPlan,
     RunRecord,
@@ -71,6 +72,7 @@ def failure(world: World, plan: RunPlan, record: RunRecord | None = None) -> str
     [
         (Budget(gpu_hours=8), r"8\.\d+ GPU-hours are spent of 8"),
         (Budget(runtime=HOUR), r"36\d\d s of running time are spent of 3600 s"),
+        (Budget(cost=10, price=NodePrice(dedicated=5)), r"the cost is 10\.\d\d, of 10\.00 that may be spent"),
     ],
 )
 def test_a_job_is_stopped_once_its_run_has_spent_its_budget(
@@ -96,7 +98,9 @@ def test_a_run_within_its_budget_is_left_alone(world: World, tmp_path: Path) -> 
     world.script = lambda name: script(0.5, "COMPLETED")
     record = start(world, plan(tmp_path, Budget(runtime=HOUR, gpu_hours=8)))
     assert record.phase == "done"
-    assert world.run(usage(record)) == Usage(seconds=HOUR / 2, gpu_seconds=GPUS * HOUR / 2)
+    assert world.run(usage(record)) == Usage(
+        seconds=HOUR / 2, gpu_seconds=GPUS * HOUR / 2, dedicated_node_seconds=2 * HOUR / 2
+    )
 
 
 def test_no_attempt_is_submitted_when_nothing_is_left_until_the_budget_is_raised(world: World, tmp_path: Path) -> None:
@@ -105,7 +109,7 @@ def test_no_attempt_is_submitted_when_nothing_is_left_until_the_budget_is_raised
     failure(world, story)
     (attempt,) = world.jobs
     again = reopened(story, world.heard(RecordChanged)[-1].record)
-    with pytest.raises(BudgetSpent, match=f"by the attempts of run {KEY}: no other follows.*raise the budget"):
+    with pytest.raises(BudgetSpent, match=f"GPU-hours are spent of 8: no attempt of run {KEY} follows.*allow for more"):
         start(world, story, again)
     assert world.jobs == [attempt]
     raised = start(world, plan(tmp_path, Budget(gpu_hours=20)), again)
@@ -133,3 +137,14 @@ def test_without_a_budget_nothing_is_asked_for_it(world: World, tmp_path: Path) 
 def test_gpu_hours_of_a_job_without_gpus_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the job has no GPU: limit its running time"):
         plan(tmp_path, Budget(gpu_hours=1), accelerator=None)
+
+
+def test_spot_and_dedicated_nodes_have_prices_of_their_own() -> None:
+    used = Usage(spot_node_seconds=2 * HOUR, dedicated_node_seconds=HOUR)
+    assert NodePrice(dedicated=5, spot=2).cost(used) == 9
+    assert NodePrice(dedicated=5).cost(used) == 15
+
+
+def test_a_budget_of_cost_without_a_price_is_refused() -> None:
+    with pytest.raises(ValueError, match="say what a node costs"):
+        Budget(cost=10)

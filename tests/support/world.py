@@ -228,6 +228,7 @@ class World:
             (r"GET /v1/training_projects/([^/]+)/jobs", self._list_jobs),
             (r"POST /v1/training_jobs/search", self._search),
             (rf"GET {job}", lambda r, p, j: {"training_job": self._job(self._find(j))}),
+            (rf"PATCH {job}", self._update_job),
             (rf"POST {job}/stop", self._stop),
             (r"GET /v1/training/jobs/([^/]+)/queue_context", self._queue_context),
             (rf"GET {job}/logs", self._logs),
@@ -304,6 +305,7 @@ class World:
             "checkpoint_sync_status": "SYNCING" if syncing else "COMPLETED",
             "instance_type": {"id": "i1", "name": "i1", "gpu_count": gpus},
             "node_count": compute.get("node_count", 1),
+            "availability_model": compute.get("availability_model", "dedicated"),
         }
 
     def _queue_context(self, request: Request[Any], job_id: str) -> Any:
@@ -346,6 +348,13 @@ class World:
                 and wanted["job_id"] in (None, job["id"])
             ]
         }
+
+    def _update_job(self, request: Request[Any], project: str, job_id: str) -> Any:
+        job = self._find(job_id)
+        if self.status_of(job) != "TRAINING_JOB_PENDING":
+            raise Rejected("only a pending job can be changed", status=400)
+        job.body = {**job.body, "compute": {**job.body["compute"], **request.body}}
+        return {"training_job": self._job(job)}
 
     def _stop(self, request: Request[Any], project: str, job_id: str) -> Any:
         job = self._find(job_id)

@@ -11,6 +11,7 @@ state is written last but one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +32,7 @@ class Verified(BaseModel):
     job_id: str
     name: str
     step: int | None
+    created_at: datetime
     evidence: str
 
 
@@ -52,7 +54,13 @@ def newest_verified(jobs: Sequence[TrainingJob]) -> Flow[Verified]:
         if problem is None:
             name = checkpoint.checkpoint_id
             evidence = "training state read" if _has_states(surveyed) else "complete; it has no training state to read"
-            return Verified(job_id=surveyed.job.id, name=name, step=step_of(name), evidence=evidence)
+            return Verified(
+                job_id=surveyed.job.id,
+                name=name,
+                step=step_of(name),
+                created_at=checkpoint.created_at,
+                evidence=evidence,
+            )
         lacks.append((checkpoint.checkpoint_id, problem))
     raise nothing_usable("No checkpoint can be resumed from", lacks)
 

@@ -9,7 +9,9 @@
 
 from truss_train_core.jobs import run_key
 from truss_train_core.runs.attempts import reopened, starting_from
-from truss_train_core.runs.budget import Budget, Usage, gpus_of, usage, within
+from truss_train_core.runs.beginning import BEGINS_FROM, beginning_from, served_checkpoint
+from truss_train_core.runs.budget import Budget, NodePrice, Usage, gpus_of, usage, within
+from truss_train_core.runs.deadline import Deadline
 from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.plan import Best, RunPlan, new_record
 from truss_train_core.runs.record import (
@@ -21,26 +23,35 @@ from truss_train_core.runs.record import (
     RecordChanged,
     RunRecord,
 )
+from truss_train_core.runs.report import AttemptReport, Report, report
 from truss_train_core.runs.steps import run, step
 
 __all__ = [
+    "BEGINS_FROM",
     "Attempt",
+    "AttemptReport",
     "Best",
     "Budget",
     "CheckpointRef",
     "Chosen",
+    "Deadline",
     "Deployed",
+    "NodePrice",
     "Phase",
     "RecordChanged",
+    "Report",
     "RunPlan",
     "RunRecord",
     "Usage",
+    "beginning_from",
     "gpus_of",
     "jobs_of",
     "new_record",
     "reopened",
+    "report",
     "run",
     "run_key",
+    "served_checkpoint",
     "starting_from",
     "step",
     "usage",

@@ -66,7 +66,7 @@ class RunPlan(_Value):
         deploy: how to deploy it, None for not at all. Checkpoints in it are replaced by the chosen one.
         question: what to ask the deployed model, None for nothing; sent to `question_path`.
         follow_logs: whether to read the jobs' logs and emit them.
-        budget: what all attempts together may use; beyond it the job is stopped, and the run fails.
+        budget: what all attempts together may use, and by when; beyond it the job is stopped, and the run fails.
         training, serving: how long to wait, for each attempt and for the deployment.
     """
 

@@ -24,6 +24,7 @@ from truss_train_core.events import AttemptEnded, AttemptStarted, ModelAnswered,
 from truss_train_core.pushing import push_once_flow
 from truss_train_core.runs.attempts import cause_of, next_attempt, open_references, project_of, why_not_again
 from truss_train_core.runs.budget import Usage, refuse_if_spent, usage, within
+from truss_train_core.runs.deadline import on_capacity_in_time
 from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.origin import resolve
 from truss_train_core.runs.plan import RunPlan
@@ -90,7 +91,7 @@ def _submit(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
     yield from emit(
         AttemptStarted(number=attempt.number, job_name=attempt.job_name, started_from=start.name if start else None)
     )
-    project = project_of(plan, record)
+    project = yield from on_capacity_in_time(plan.budget.deadline, project_of(plan, record))
     submitted = yield from _patiently(plan, lambda: push_once_flow(project, plan.source_dir, team_id=plan.team_id))
     return record.with_attempt(
         attempt.model_copy(update={"job_id": submitted.job.id, "status": submitted.job.current_status}),
