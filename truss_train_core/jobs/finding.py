@@ -65,7 +65,9 @@ def fetch(project_id: str, job_id: str, *, outage: float = 0.0) -> Flow[Training
 
 
 def find_active(*keys: str) -> Flow[list[TrainingJob]]:
-    """The jobs, of the whole account, that have not ended and whose names carry one of these keys, or one that begins so.
+    """The jobs, of the whole account, that have not ended and whose names carry one of these keys.
+
+    A part of a key, from its beginning, stands for all that begin so.
 
     For whoever has to stop the jobs of runs and knows nothing but their identity: see `run_key` and `job_name`.
     """

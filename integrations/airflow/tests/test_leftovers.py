@@ -12,7 +12,6 @@ from dag_runs import QUICK, dag, register, status_at_the_end
 from airflow_provider_truss_train.leftovers import stop_leftovers
 from airflow_provider_truss_train.operators import SubmitTrainingJobOperator, TrainingJobOperator
 from truss_train_core import Client, jobs, load_training_project, push
-from truss_train_core.testing import LocalPlatform
 
 
 def test_a_dag_that_trains_stops_leftovers_after_what_its_author_wants() -> None:
@@ -33,9 +32,7 @@ def test_a_dag_that_waits_for_no_training_is_left_as_it_is() -> None:
     assert made.on_failure_callback is made.on_success_callback is None
 
 
-def test_only_jobs_of_tasks_that_have_ended_are_stopped(
-    client: Client, platform: LocalPlatform, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_jobs_of_tasks_that_have_ended_are_stopped(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     variables = [{"NUMBER": str(number)} for number in range(3)]
     made = dag(
         lambda: TrainingJobOperator.partial(task_id="train", config=QUICK).expand(environment_variables=variables)
@@ -48,7 +45,7 @@ def test_only_jobs_of_tasks_that_have_ended_are_stopped(
 
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", answer)
     keys = [jobs.run_key(made.dag_id, "run", "train", index, *more) for index, *more in ((0,), (1,), (2,), (2, 1))]
-    failed, running, succeeded, anew = (_job(platform, key) for key in keys)
+    failed, running, succeeded, anew = (_job(client, key) for key in keys)
     stop_leftovers({"dag": made, "run_id": "run"})
     for job in (failed, succeeded, anew):
         assert status_at_the_end(client, job) == "STOPPED"
@@ -56,9 +53,10 @@ def test_only_jobs_of_tasks_that_have_ended_are_stopped(
     client.run(jobs.stop(running))
 
 
-def _job(platform: LocalPlatform, key: str) -> jobs.TrainingJob:
+def _job(client: Client, key: str) -> jobs.TrainingJob:
     """A long job whose name carries a key."""
     project = load_training_project(QUICK)
     runtime = project.job.runtime.model_copy(update={"environment_variables": {"STEP_SECONDS": "60"}})
     job = project.job.model_copy(update={"name": jobs.job_name("quick", key, 1), "runtime": runtime})
-    return push(project.model_copy(update={"job": job}), source_dir=QUICK.parent, remote=platform.remote).job
+    pushed = push(project.model_copy(update={"job": job}), client.remote, source_dir=QUICK.parent)
+    return client.run(jobs.find(pushed["training_job"]["id"]))
