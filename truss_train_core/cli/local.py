@@ -28,6 +28,10 @@ def serve(
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to bind. Who reaches it with the key runs commands here.")
     ] = "127.0.0.1",
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Name that clients reach it by, beside this machine's own; may be repeated."),
+    ] = None,
     data_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where everything is kept.")] = Path("~/.truss-train"),
     api_key: Annotated[
         str | None,
@@ -71,6 +75,7 @@ def serve(
     chosen = ServeOptions(
         port=port,
         host=host,
+        allowed_hosts=tuple(allowed_host or ()),
         data_dir=data_dir,
         api_key=api_key,
         capacity=sizes,

@@ -19,6 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m truss_train_core.local", description=__doc__)
     parser.add_argument("--port", type=int, default=ServeOptions.port)
     parser.add_argument("--host", default=ServeOptions.host)
+    parser.add_argument("--allowed-host", dest="allowed_hosts", action="append", default=[], metavar="NAME")
     parser.add_argument("--data-dir", type=Path, default=ServeOptions.data_dir)
     parser.add_argument("--api-key")
     parser.add_argument("--capacity", type=parse_capacity, default={}, metavar="H100=8,…")

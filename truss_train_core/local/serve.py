@@ -59,6 +59,7 @@ class ServeOptions:
         port: 0 for any that is free.
         host: address to bind. The key is all that stands between the network and commands on this machine, so it is
             this machine's own unless there is good reason.
+        allowed_hosts: names at which clients may reach it, beside this machine's own and `host`.
         data_dir: everything the platform keeps; made where there is none.
         api_key: what clients send; None for the one of last time, or a new one.
         capacity: sizes of pools (`scheduler.parse_capacity`); see `scheduler` for those of which nothing is said.
@@ -70,6 +71,7 @@ class ServeOptions:
 
     port: int = DEFAULT_PORT
     host: str = "127.0.0.1"
+    allowed_hosts: tuple[str, ...] = ()
     data_dir: Path = DEFAULT_DATA_DIR
     api_key: str | None = field(default=None, repr=False)
     capacity: Mapping[str, int] = field(default_factory=dict)
@@ -149,6 +151,7 @@ def opened(
             python=options.python,
             capacity=options.capacity,
             stop_grace=options.stop_grace,
+            names=(options.host, *options.allowed_hosts),
         )
     finally:
         database.close()

@@ -3,20 +3,17 @@
 A link with a token that works once signs a browser in. From then on a cookie stands for it: signed by the platform, so
 that it outlives a restart of the server, and neither sent along by other sites (SameSite) nor readable by scripts.
 
-A cookie is shared by all ports of a host, so that another server on this machine is the same site. Therefore whatever
-changes something asks for two things more that only our own pages can send: their origin, and a token derived from the
-cookie, which stands in the page.
+A cookie is shared by all ports of a host, so that another server on this machine is the same site. What its pages ask
+for is refused before it comes here (`server.same_origin`); whatever changes something asks for a token besides, which
+is derived from the cookie and stands in our own pages.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import secrets
-import socket
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -44,8 +41,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """Of every answer: nothing from elsewhere, nothing inline, in no frame, and not to be read by other origins."""
-
-_FOREIGN_HOST = "The pages are served at the address that `truss-train serve` prints, and under no other name."
 
 
 class Access:
@@ -110,8 +105,6 @@ def page(endpoint: Endpoint) -> Endpoint:
     """HTML for who is signed in; for others, how to be."""
 
     async def guarded(request: Request) -> Response:
-        if not _is_own_host(request):
-            return html(request, "problem.html", status=421, message=_FOREIGN_HOST)
         if not _is_signed_in(request):
             return sign_in_page(request)
         try:
@@ -126,7 +119,7 @@ def data(endpoint: Endpoint) -> Endpoint:
     """What a page asks for after it was loaded."""
 
     async def guarded(request: Request) -> Response:
-        if not _may_read(request):
+        if not _is_signed_in(request):
             return _refused(401, "Sign in first.")
         try:
             return await endpoint(request)
@@ -162,29 +155,10 @@ def _is_signed_in(request: Request) -> bool:
     return access.knows(session_of(request))
 
 
-def _may_read(request: Request) -> bool:
-    by_own_page = request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
-    return _is_own_host(request) and by_own_page and _is_signed_in(request)
-
-
 def _is_own_page(request: Request) -> bool:
     access: Access = request.app.state.pages.access
-    origin, token = request.headers.get("origin", ""), request.headers.get(TOKEN_HEADER, "")
     expected = access.page_token(session_of(request))
-    own_origin = urlsplit(origin).netloc == request.headers.get("host", "")
-    return own_origin and hmac.compare_digest(token.encode(), expected.encode())
-
-
-def _is_own_host(request: Request) -> bool:
-    """Whether the address bar shows this machine, and not a name of someone else's that was pointed at it."""
-    host = (urlsplit(f"//{request.headers.get('host', '')}").hostname or "").lower()
-    if host == "localhost" or host.endswith(".localhost") or host == socket.gethostname().lower():
-        return True
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return hmac.compare_digest(request.headers.get(TOKEN_HEADER, "").encode(), expected.encode())
 
 
 def _refused(status: int, message: str) -> Response:

@@ -38,6 +38,7 @@ from truss_train_core.local.server.routes import (
     secrets,
     sessions,
 )
+from truss_train_core.local.server.same_origin import SameOriginOnly
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def create_app(
 
     app = Starlette(
         lifespan=lifespan,
-        middleware=[Middleware(predict.ModelHosts)],
+        middleware=[Middleware(SameOriginOnly, names=platform.names), Middleware(predict.ModelHosts)],
         routes=[
             HttpRoute("/health", _health),
             HttpRoute("/v1/local/sign_in_links", _needs_key(pages.new_link), methods=["POST"]),

@@ -37,6 +37,7 @@ class Platform:
         stop_grace: seconds between SIGTERM and SIGKILL for jobs.
         python: the interpreter whose packages jobs and deployments see.
         now: seconds since the epoch.
+        names: host names that it answers to beside this machine's own (`same_origin`).
         opened_at: when it began to serve, and so since when its capacity holds.
         lifecycle: held while a job or a deployment is started or asked to stop, so that the two do not cross.
     """
@@ -50,6 +51,7 @@ class Platform:
     python: Path
     capacity: Mapping[str, int] = field(default_factory=dict)
     stop_grace: float = 30.0
+    names: tuple[str, ...] = ()
     now: Callable[[], float] = time.time
     opened_at: float = field(default_factory=time.time)
     lifecycle: threading.RLock = field(default_factory=threading.RLock, repr=False)
