@@ -6,9 +6,6 @@ CHAOS_RUNS says how many flow runs; each follows from its number.
 from __future__ import annotations
 
 import os
-import random
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,12 +16,11 @@ from project import CONFIG
 
 from prefect_truss_train import BasetenCredentials, train_and_deploy
 from truss_train_core import Client
-from truss_train_core.testing import Fault, FaultProxy, LocalPlatform, doubles, seeded
+from truss_train_core.testing import Killings, LocalPlatform, doubles
 
 RUNS = int(os.environ.get("CHAOS_RUNS", "1"))
 FLOW = Path(__file__).parent / "support" / "fast_flow.py"
 CALLS = 40  # about as many as a flow run without faults makes
-PROCESSES = 8
 
 
 @pytest.mark.slow
@@ -32,26 +28,12 @@ PROCESSES = 8
 def test_a_flow_run_that_is_killed_and_meets_faults_ends_with_one_job_and_one_deployment(
     client: Client, platform: LocalPlatform, seed: int
 ) -> None:
-    chance, usual = random.Random(seed), seeded(seed, rate=0.05)
-    deaths = {(first := chance.randint(1, CALLS)): "lost", first + chance.randint(1, CALLS): "reset"}
-    flows: list[subprocess.Popen[bytes]] = []
-
-    def decide(number: int, method: str, path: str) -> Fault | None:
-        how = deaths.get(number)
-        return Fault(how, then=flows[-1].kill) if how else usual(number, method, path)
-
-    with FaultProxy.started(platform.remote, decide) as proxy:
-        BasetenCredentials(api_key=platform.remote.key, url=proxy.url).save("chaos", overwrite=True)
+    with Killings.started(platform.remote, seed=seed, calls=CALLS) as killings:
+        BasetenCredentials(api_key=platform.remote.key, url=killings.proxy.url).save("chaos", overwrite=True)
         parameters = {"config": CONFIG, "credentials": "chaos", "deploy_config": CONFIG}
         with get_client(sync_client=True) as prefect:
             flow_run_id = prefect.create_flow_run(train_and_deploy, parameters=parameters).id
-        for _ in range(PROCESSES):
-            flows.append(subprocess.Popen([sys.executable, str(FLOW), str(flow_run_id)]))
-            if flows[-1].wait(timeout=300) != -signal.SIGKILL:
-                break
-
-    assert [flow.returncode for flow in flows] == [-signal.SIGKILL] * (len(flows) - 1) + [0]
-    assert len(flows) > 1
+        assert killings.until_it_ends([sys.executable, str(FLOW), str(flow_run_id)])
     (job,) = jobs_of_flow_run(client, flow_run_id)
     assert job.succeeded
     assert doubles(client) == []
