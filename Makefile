@@ -6,8 +6,9 @@ READY := .venv/.ready
 INTEROP := .venv-interop
 AIRFLOW := .venv-airflow
 PREFECT := .venv-prefect
+DOCS := .venv-docs
 
-.PHONY: help demo test test-airflow test-prefect test-slow test-slow-airflow test-slow-prefect test-interop chaos check format bench lock clean
+.PHONY: help demo test test-airflow test-prefect test-slow test-slow-airflow test-slow-prefect test-interop chaos check docs format bench lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,6 +54,10 @@ check: $(READY) $(AIRFLOW)/.ready $(PREFECT)/.ready ## style, types, and the rul
 	cd integrations/airflow && $(CURDIR)/$(AIRFLOW)/bin/mypy
 	cd integrations/prefect && $(CURDIR)/$(PREFECT)/bin/mypy
 
+docs: $(DOCS)/.ready ## the documentation as a site, in build/site; a link that leads nowhere is an error
+	$(DOCS)/bin/python docs/generate_reference_pages.py
+	$(DOCS)/bin/python docs/build_site.py
+
 format: $(READY) ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format --quiet
@@ -69,16 +74,17 @@ LOCK_OPTIONS = --universal --generate-hashes --no-emit-index-url --quiet --exclu
 	--custom-compile-command "make lock"
 COMPILE = $(CURDIR)/$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) --output-file requirements.lock
 
-lock: $(READY) ## resolve the dependencies of all three distributions and of interop/ anew
+lock: $(READY) ## resolve the dependencies of all three distributions, of interop/ and of docs/ anew
 	$(COMPILE) --python-version 3.10 --all-extras --group dev
 	for engine in airflow prefect; do \
 		(cd integrations/$$engine && $(COMPILE) --python-version 3.10 --group dev --no-emit-package truss-train-core) || exit 1; \
 	done
 	$(BIN)/uv pip compile interop/requirements.in pyproject.toml --extra local --no-emit-package truss-train-core \
 		$(LOCK_OPTIONS) --python-version 3.11 --output-file interop/requirements.lock
+	$(BIN)/uv pip compile docs/requirements.in $(LOCK_OPTIONS) --python-version 3.10 --output-file docs/requirements.lock
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-airflow .venv-prefect .venv-interop .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-airflow .venv-prefect .venv-interop .venv-docs build .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "truss-train needs Python 3.10 or newer; set PYTHON=…")'
@@ -112,4 +118,10 @@ $(PREFECT)/.ready: integrations/prefect/requirements.lock integrations/prefect/p
 	@$(BIN)/uv pip sync --quiet --require-hashes --python $(PREFECT)/bin/python integrations/prefect/requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(PREFECT)/bin/python \
 		--editable . --editable integrations/prefect
+	@touch $@
+
+$(DOCS)/.ready: docs/requirements.lock $(READY)
+	@echo "Installing into $(DOCS) …"
+	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv --without-pip $(DOCS)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(DOCS)/bin/python docs/requirements.lock
 	@touch $@

@@ -1,0 +1,114 @@
+"""The documentation as data: its pages, and in each the blocks of code, the links, and the places links lead to.
+
+What `make docs` builds and what the tests check is found here, so that a new page is part of both by being there.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+
+_FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.DOTALL | re.MULTILINE
+)
+_INLINE_CODE = re.compile(r"`[^`\n]+`")
+_LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\((?P<target>[^)\s]+)\)")
+_HEADING = re.compile(r"^#{1,6} +(?P<text>.+?) *$", re.MULTILINE)
+_NOT_RUN = re.compile(r"\A(#|//|--) not run: (?P<reason>.+)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page. `line` is where it stands."""
+
+    page: Path
+    line: int
+    language: str
+    code: str
+
+    @property
+    def name(self) -> str:
+        """For people and for the ids of tests."""
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def not_run(self) -> str | None:
+        """Why nobody runs it, which its first line tells the reader: `# not run: …`."""
+        said = _NOT_RUN.match(self.code)
+        return said["reason"] if said else None
+
+    @property
+    def engine(self) -> str:
+        """The environment that a block of Python needs: "airflow", "prefect" or "core"."""
+        for engine in ("airflow", "prefect"):
+            if re.search(rf"^\s*(import|from) {engine}", self.code, re.MULTILINE):
+                return engine
+        return "core"
+
+    @property
+    def excerpt_of(self) -> Path | None:
+        """The file in this repository that the page links to and that has these lines, at any depth."""
+        wanted = textwrap.dedent(self.code).strip().splitlines()
+        for target in sorted({target for target in files_linked(self.page) if target.suffix == ".py"}):
+            lines = target.read_text().splitlines()
+            for start in range(len(lines) - len(wanted) + 1):
+                if textwrap.dedent("\n".join(lines[start : start + len(wanted)])).splitlines() == wanted:
+                    return target
+        return None
+
+
+def pages() -> list[Path]:
+    """Every page, of the site or read in the repository alone."""
+    return sorted(
+        [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("integrations/*/README.md"), *DOCS.rglob("*.md")]
+    )
+
+
+def blocks() -> list[Block]:
+    """Every fenced block of every page."""
+    return [block for page in pages() for block in blocks_of(page)]
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    text = page.read_text()
+    for found in _FENCE.finditer(text):
+        code = textwrap.dedent(found["code"])
+        yield Block(page, text.count("\n", 0, found.start()) + 1, found["language"], code)
+
+
+def prose(page: Path) -> str:
+    """A page without its code."""
+    return _INLINE_CODE.sub("``", _FENCE.sub("", page.read_text()))
+
+
+def links(page: Path) -> Iterator[tuple[str, str]]:
+    """Where its links within this repository lead: a path as it is written, "" for the page itself, and an anchor."""
+    for found in _LINK.finditer(prose(page)):
+        if not re.match(r"[a-z]+:", found["target"]):
+            path, _, anchor = found["target"].partition("#")
+            yield path, anchor
+
+
+def files_linked(page: Path) -> Iterator[Path]:
+    """Files that its links lead to and that exist."""
+    for path, _ in links(page):
+        target = (page.parent / path).resolve()
+        if path and target.is_file():
+            yield target
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that its headings have, here and in the site; of headings of the same text, the first."""
+    return {anchor(found["text"]) for found in _HEADING.finditer(_FENCE.sub("", page.read_text()))}
+
+
+def anchor(heading: str) -> str:
+    """As the repository's host makes it: lower case, without punctuation, hyphens for spaces."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+    return re.sub(r"[^\w\- ]", "", text.lower()).strip().replace(" ", "-")
