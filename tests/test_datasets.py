@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from truss_train_core import datasets
 from truss_train_core.datasets import DataFile
 from truss_train_core.errors import DatasetNotFound, DatasetUnavailable
+from truss_train_core.testing import DatasetHub
 
 FILES = [DataFile(name="a.csv", size=3, tag="1"), DataFile(name="b.csv", size=5, tag="2")]
 
@@ -63,33 +62,28 @@ def test_a_dataset_that_is_not_public_needs_the_token(hub: str) -> None:
     assert "bad-secret" not in str(refused.value)
 
 
-def test_a_hub_that_fails_is_told_from_a_dataset_that_is_not_there(hub: str) -> None:
-    for source in ("hf://someone/broken", "hf://someone/garbled"):
-        with pytest.raises(DatasetUnavailable, match=source):
-            datasets.look_at_hub(source, endpoint=hub)
+def test_an_answer_that_is_not_the_hubs_is_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = httpx.Response(200, text="<html>Sign in to this network", request=httpx.Request("GET", datasets.HUB))
+    monkeypatch.setattr(httpx, "get", lambda *_, **__: page)
+    with pytest.raises(DatasetUnavailable, match="hf://someone/reviews"):
+        datasets.look_at_hub("hf://someone/reviews")
+
+
+def test_a_hub_that_fails_is_told_from_a_dataset_that_is_not_there() -> None:
+    with DatasetHub.started() as served:
+        served.commits, served.failures = {"someone/reviews": "commit-1"}, 1
+        with pytest.raises(DatasetUnavailable, match="hf://someone/reviews"):
+            datasets.look_at_hub("hf://someone/reviews", endpoint=served.url)
+        assert datasets.look_at_hub("hf://someone/reviews", endpoint=served.url).version == "commit-1"
     with pytest.raises(ConnectionError):
         datasets.look_at_hub("hf://someone/reviews", endpoint="http://127.0.0.1:9")
 
 
 @pytest.fixture
 def hub() -> Iterator[str]:
-    """A server that answers as the Hub does."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            dataset, _, revision = self.path.removeprefix("/api/datasets/someone/").partition("/revision/")
-            allowed = dataset != "private" or self.headers.get("Authorization") == "Bearer good"
-            status = {"reviews": 200, "private": 200, "garbled": 200, "broken": 503}.get(dataset, 404)
-            body = b"<html>" if dataset == "garbled" else json.dumps({"sha": f"commit-of-{revision}"}).encode()
-            self.send_response(status if allowed else 401)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    """The address of a Hub with a public and a private dataset."""
+    with DatasetHub.started() as served:
+        served.commits = {"someone/reviews": "commit-of-main", "someone/reviews@v2": "commit-of-v2"}
+        served.commits |= {"someone/private": "commit-of-main"}
+        served.private = {"someone/private"}
+        yield served.url

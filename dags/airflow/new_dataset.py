@@ -36,7 +36,7 @@ with DAG(
     "new_dataset",
     schedule=[dataset],
     max_active_runs=1,
-    params={"epochs": 20, "hidden": 4096},
+    params={"epochs": 5, "hidden": 128},
     tags=["truss-train"],
 ):
     found = version()

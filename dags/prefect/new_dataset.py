@@ -19,7 +19,7 @@ INTERVAL = float(os.environ.get("DATASET_INTERVAL", "300"))
 
 
 @flow
-def fine_tune(source: str, version: str, config: str = CONFIG, epochs: int = 20, hidden: int = 4096) -> State | None:
+def fine_tune(source: str, version: str, config: str = CONFIG, epochs: int = 5, hidden: int = 128) -> State | None:
     """Train on one version of the dataset; the training finds in `DATASET_SOURCE` and `DATASET_VERSION` which."""
     if datasets.look(source).version != version:
         return Completed(name="Skipped", message=f"{source} has changed since: the change has a run of its own.")

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import structlog
 from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.triggers.shared_stream import SharedStreamManager
 from dag_runs import QUICK
 
-from airflow_provider_truss_train.assets import NewCheckpointTrigger, NewDatasetVersionTrigger
+from airflow_provider_truss_train.assets import NewCheckpointTrigger, NewDatasetVersionTrigger, version_to_train
 from truss_train_core import Client, push
+from truss_train_core.testing import DatasetHub
 
 DEADLINE = 60.0
 
@@ -98,12 +99,40 @@ def test_a_triggerer_that_dies_before_the_event_is_stored_tells_of_it_again(tmp_
     assert told(NewDatasetVersionTrigger(source=tmp_path.as_uri(), poll_interval=0.1), 1, kept) == [lost]
 
 
+def test_of_versions_that_come_to_one_run_the_one_that_is_there_is_trained_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = tmp_path.as_uri()
+    (tmp_path / "a.csv").write_text("1,2")
+    first = version_to_train([], source)
+    (tmp_path / "b.csv").write_text("3")
+    second = version_to_train([], source)
+    assert first["version"] != second["version"]
+    with caplog.at_level("INFO"):
+        assert version_to_train([told_of(first), told_of(second), told_of(first)], source) == second
+    assert [first["version"] in line for line in caplog.messages if "is not trained on" in line] == [True]
+
+
+def test_a_version_that_another_has_replaced_is_skipped(tmp_path: Path) -> None:
+    source = tmp_path.as_uri()
+    (tmp_path / "a.csv").write_text("1,2")
+    first = version_to_train([], source)
+    (tmp_path / "b.csv").write_text("3")
+    with pytest.raises(AirflowSkipException, match="sets off its own"):
+        version_to_train([told_of(first)], source)
+
+
+def told_of(facts: dict[str, Any]) -> SimpleNamespace:
+    """An asset event as a watcher makes it."""
+    return SimpleNamespace(extra={"from_trigger": True, "payload": facts})
+
+
 def test_a_dataset_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     trigger = NewDatasetVersionTrigger(source=(tmp_path / "later").as_uri(), poll_interval=0.1)
     assert told(trigger, 0, Kept()) == []
 
 
-def test_a_commit_of_the_hub_is_told_of_once_through_outages(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_of_the_hub_is_told_of_once_through_outages(hub: DatasetHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_HUB", json.dumps({"conn_type": "http", "host": hub.url, "password": "good"}))
     kept = Kept()
     watch = {"source": "hf://someone/reviews", "conn_id": "hub", "poll_interval": 0.1}
@@ -111,7 +140,7 @@ def test_a_commit_of_the_hub_is_told_of_once_through_outages(hub: Hub, monkeypat
     (first,) = told(NewDatasetVersionTrigger(**watch), 1, kept)
     assert first == {"source": "hf://someone/reviews", "version": "commit-1"}
     assert hub.failures == 0
-    hub.commit = "commit-2"
+    hub.commits["someone/reviews"] = "commit-2"
     (second,) = told(NewDatasetVersionTrigger(**watch), 1, kept)
     assert second["version"] == "commit-2"
     assert told(NewDatasetVersionTrigger(**watch), 0, kept) == []
@@ -167,35 +196,9 @@ def test_watchers_of_different_places_share_nothing() -> None:
     assert len(keys) == 3
 
 
-class Hub:
-    """A server that answers as the Hub does, for one dataset that is not public."""
-
-    url = ""
-    commit = "commit-1"
-    failures = 0
-
-
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    served = Hub()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found = self.path == "/api/datasets/someone/reviews/revision/main"
-            status = 200 if found and self.headers.get("Authorization") == "Bearer good" else 404
-            if served.failures:
-                served.failures, status = served.failures - 1, 503
-            body = json.dumps({"sha": served.commit}).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        served.url = f"http://127.0.0.1:{server.server_port}"
+def hub() -> Iterator[DatasetHub]:
+    """A Hub with a dataset that is not public."""
+    with DatasetHub.started() as served:
+        served.commits, served.private = {"someone/reviews": "commit-1"}, {"someone/reviews"}
         yield served
-        server.shutdown()
