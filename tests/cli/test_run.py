@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,11 @@ def test_the_whole_story_resumes_chooses_deploys_and_asks(
     assert created(local, "story") == ([f"story-{record['key']}-1", f"story-{record['key']}-2"], 1)
     assert (config.parent / ".truss-train" / ".gitignore").read_text() == "*\n"
 
+    report = [line.split() for line in printed.out.splitlines()[:4]]
+    assert report[0] == ["ATTEMPT", "JOB", "CAPACITY", "ENDED", "FROM", "QUEUED", "RAN", "LOST"]
+    assert [row[3:5] for row in report[1:3]] == [["failed", "the"], ["completed", "checkpoint-3"]]
+    assert report[3][0] == "total"
+
     again = truss_train("run", config, *BY_LOSS, "--ask", '{"x": 1}', "--resume", path)
     assert again.code == 0
     assert again.out == printed.out
@@ -88,6 +95,45 @@ def test_a_run_that_fails_for_good_says_so_and_can_be_tried_again(
     again = truss_train("run", config, "--no-deploy", "--resume", record)
     assert again.code == 0, again.err
     assert record_of(record)["attempts"][-1]["started_from"]["name"] == "checkpoint-1"
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (("--max-runtime", "2"), "s of running time are spent of 2 s"),
+        (("--max-cost", "0.01", "--price", "20", "--spot-price", "20"), "of 0.01 that may be spent"),
+        (("--max-runtime", "600", "--deadline", "NOW"), "has passed"),
+    ],
+)
+def test_a_run_that_spends_more_than_it_may_is_stopped_and_told_what_it_took(
+    truss_train: Command, local: LocalPlatform, quick: Project, tmp_path: Path, limit: tuple[str, ...], said: str
+) -> None:
+    soon = (datetime.now(timezone.utc) + timedelta(seconds=10)).isoformat()
+    limits = [soon if each == "NOW" else each for each in limit]
+    config = quick(f"dear{limit[0]}{len(limit)}", STEP_SECONDS="60")
+    printed = truss_train("run", config, "--no-deploy", *limits, "--record", tmp_path / "record.json")
+    assert printed.code == 1
+    assert said in printed.err
+    assert "was stopped" in printed.err
+    assert re.search(r"^total +0:00:\d\d +0:00:\d\d", printed.err, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--max-cost", "5"), "--max-cost needs --price"),
+        (("--spot-price", "5"), "--spot-price needs --price"),
+        (("--deadline-margin", "60"), "--deadline-margin needs --deadline"),
+        (("--deadline", "tomorrow"), "--deadline is no time: 'tomorrow'"),
+        (("--max-runtime", "0"), "greater than 0"),
+        (("--max-gpu-hours", "1"), "the job has no GPU"),
+    ],
+)
+def test_a_budget_that_cannot_be_one_is_refused(
+    truss_train: Command, local: LocalPlatform, quick: Project, options: tuple[str, ...], said: str
+) -> None:
+    truss_train("run", quick("refused"), "--no-deploy", *options).is_refusal(said)
+    assert created(local, "refused") == ([], 0)
 
 
 def test_a_record_of_another_project_is_refused(

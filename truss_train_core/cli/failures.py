@@ -39,6 +39,7 @@ _FAILURES = (
     errors.DeploymentFailed,
     errors.NoUsableCheckpoint,
     errors.WaitTimeout,
+    errors.BudgetSpent,
 )
 _MISTAKES = (
     BadOptions,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from truss_train_core.cli import config_files, options, output
+from truss_train_core.cli import budgets, config_files, options, output
 from truss_train_core.cli.checkpoints import Metric, Mode, check_metric
 from truss_train_core.cli.connection import PATIENTLY, connect
 from truss_train_core.cli.failures import BadOptions, interruptible
@@ -22,6 +22,7 @@ from truss_train_core.cli.output import Format
 from truss_train_core.errors import ConfigFileError, TrussTrainError
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
     from truss_train_core.api.client import Client
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     from truss_train_core.cli.progress import Listener
     from truss_train_core.cli.record_file import RecordFile
     from truss_train_core.definitions import DeployCheckpointsConfig
-    from truss_train_core.runs import RunPlan, RunRecord
+    from truss_train_core.runs import Report, RunPlan, RunRecord
 
 
 EXAMPLE = "For example: truss-train run config.py --metric eval_loss --mode min --ask question.json"
+
+_FIGURES = ("QUEUED", "RAN", "LOST", "COST", "LOST COST")
 
 
 def run(
@@ -48,6 +51,13 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="How long to wait for each attempt, which goes on.")
     ] = None,
+    max_runtime: budgets.MaxRuntime = None,
+    max_gpu_hours: budgets.MaxGpuHours = None,
+    max_cost: budgets.MaxCost = None,
+    price: budgets.Price = None,
+    spot_price: budgets.SpotPrice = None,
+    deadline: budgets.DeadlineAt = None,
+    deadline_margin: budgets.DeadlineMargin = 0.0,
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Train and choose only.")] = False,
     ask: Annotated[
         str | None, typer.Option(metavar="JSON|FILE", help="What to ask the deployed model: a JSON object.")
@@ -72,6 +82,7 @@ def run(
     check_metric(metric, mode)
     if timeout is not None and timeout <= 0:
         raise BadOptions("--timeout is a number of seconds, more than 0.")
+    budget = budgets.budget(max_runtime, max_gpu_hours, max_cost, price, spot_price, deadline, deadline_margin)
     question = _question(ask)
     project, directory = config_files.training_project(config)
     config_files.report(prepare(project, directory))
@@ -84,13 +95,17 @@ def run(
             best=runs.Best(metric=metric, mode=mode.value) if metric and mode else None,
             deploy=None if no_deploy else _deployment(config),
             question=question,
+            budget=budget,
             training=Limits(timeout=timeout),
         )
         begun, file = _begin(plan, record, resume)
         final = _carry_out(client, plan, begun, file, form)
+        report = _report(client, plan, final)
         if form is Format.JSON:
-            output.print_json({"result": final}, indent=None)
+            output.print_json({"result": final, "report": report}, indent=None)
         else:
+            if report:
+                output.stdout().print(_report_table(report))
             output.stdout().print(_summary(client, final, file), soft_wrap=True)
 
 
@@ -163,9 +178,32 @@ def _carry_out(client: Client, plan: RunPlan, begun: RunRecord, file: RecordFile
         with interruptible(lambda: _goes_on(record, file)), _listener(client, plan, form) as listener:
             return client.run(runs.run(plan, begun), on_event=keep)
     except TrussTrainError as error:
+        if form is Format.TEXT and (report := _report(client, plan, record)):
+            output.stderr().print(_report_table(report))
         if file.path.exists():
             error.hint = " ".join(filter(None, (error.hint, f"Go on with the run: {_command(file)}")))
         raise
+
+
+def _report(client: Client, plan: RunPlan, record: RunRecord) -> Report | None:
+    """What the run took; None where it has no jobs, or the API does not answer."""
+    from truss_train_core import runs
+
+    try:
+        report = client.run(runs.report(record, plan.budget.price))
+    except TrussTrainError as error:
+        output.warn(f"What the run took cannot be told: {error.message}")
+        return None
+    return report if report.attempts else None
+
+
+def _report_table(report: Report) -> Table:
+    rows = report.rows()
+    table = output.table(*(name.upper() for name in rows[0]), right=_FIGURES, gives_way=("JOB",))
+    for row in rows:
+        ended = output.status_text(row["ended"]) if row is not rows[-1] else row["ended"]
+        table.add_row(*({**row, "job": output.may_be_cut(row["job"]), "ended": ended}.values()))
+    return table
 
 
 @contextmanager
@@ -213,9 +251,6 @@ def _summary(client: Client, record: RunRecord, file: RecordFile) -> Text:
     from rich.text import Text
 
     lines = []
-    for attempt in record.attempts:
-        origin = f", from {attempt.started_from.name}" if attempt.started_from else ""
-        lines.append((f"attempt {attempt.number}", f"{attempt.job_name} {attempt.cause or ''}{origin}"))
     if record.choice:
         lines.append(("checkpoint", f"{record.choice.checkpoint.name}: {record.choice.reason}"))
     if record.deployment:
