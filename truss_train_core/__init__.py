@@ -18,9 +18,11 @@ if TYPE_CHECKING:
         deployments,
         errors,
         events,
+        gates,
         jobs,
         lineage,
         runs,
+        sweeps,
     )
     from truss_train_core.api.client import AsyncClient, Client
     from truss_train_core.api.clock import Clock
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from truss_train_core.waiting import Limits
 
 _ROOMS = (
-    "checkpoints", "curves", "datasets", "definitions", "deployments", "errors", "events", "jobs", "lineage", "runs",
+    "checkpoints", "curves", "datasets", "definitions", "deployments", "errors", "events", "gates", "jobs", "lineage",
+    "runs", "sweeps",
 )  # fmt: skip
 _HOMES = {
     "AsyncClient": "api.client",
@@ -73,6 +76,7 @@ __all__ = [
     "deployments",
     "errors",
     "events",
+    "gates",
     "jobs",
     "lineage",
     "load_deploy_checkpoints_config",
@@ -81,6 +85,7 @@ __all__ = [
     "push",
     "resolve_remote",
     "runs",
+    "sweeps",
 ]
 
 

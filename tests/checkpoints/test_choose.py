@@ -9,7 +9,7 @@ from itertools import permutations
 import pytest
 
 from truss_train_core.api.models import Checkpoint
-from truss_train_core.checkpoints import Candidate, choose_best, choose_newest
+from truss_train_core.checkpoints import Candidate, choose_best, choose_newest, choose_top
 from truss_train_core.errors import NoUsableCheckpoint
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -103,3 +103,44 @@ def test_the_newest_usable_is_chosen_where_no_metric_is_asked_for() -> None:
 def test_a_choice_survives_json() -> None:
     choice = choose_best([candidate(1, eval_loss=math.nan), candidate(2, eval_loss=1)], "eval_loss", "min")
     assert type(choice).model_validate_json(choice.model_dump_json()) == choice
+
+
+# ---------------------------------------------------------------- the best few
+
+
+def top(*candidates: Candidate, count: int, mode: str = "min") -> list[str]:
+    names = {
+        tuple(each.checkpoint.checkpoint_id.removeprefix("checkpoint-") for each in ranked)
+        for order in permutations(candidates)
+        if (ranked := choose_top(order, "eval_loss", mode, count))  # type: ignore[arg-type]
+    }
+    assert len(names) == 1  # the order of the list decides nothing
+    return list(names.pop())
+
+
+def test_the_best_few_come_best_first_and_of_equals_the_earliest() -> None:
+    several = [candidate(step, eval_loss=loss) for step, loss in ((1, 3), (2, 1), (3, 2), (4, 1), (5, math.nan))]
+    assert top(*several, count=3) == ["2", "4", "3"]
+    assert top(*several, count=3, mode="max") == ["1", "3", "2"]
+
+
+def test_fewer_can_be_chosen_than_are_wanted() -> None:
+    assert top(candidate(1, eval_loss=2), candidate(2, "too large", eval_loss=1), count=3) == ["1"]
+    with pytest.raises(NoUsableCheckpoint):
+        choose_top([candidate(1, "too large", eval_loss=1)], "eval_loss", "min", 3)
+
+
+def test_each_of_the_best_few_says_which_place_it_has() -> None:
+    several = [candidate(step, eval_loss=step) for step in (1, 2, 3, 4)]
+    ranked = choose_top(several, "eval_loss", "min", 3)
+    assert [each.reason for each in ranked] == [
+        "eval_loss 1 is the smallest of 4 usable of 4 checkpoints",
+        "eval_loss 2 is the smallest but 1 of 4 usable of 4 checkpoints",
+        "eval_loss 3 is the smallest but 2 of 4 usable of 4 checkpoints",
+    ]
+    assert len({each.table for each in ranked}) == 1
+
+
+def test_none_of_the_best_is_no_question() -> None:
+    with pytest.raises(ValueError, match="count is at least 1"):
+        choose_top([candidate(1, eval_loss=1)], "eval_loss", "min", 0)

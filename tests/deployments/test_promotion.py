@@ -6,80 +6,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from served_platform import Served, served
+from promotion_scene import Scene, scene_of
 
 from truss_train_core import deployments
-from truss_train_core.api.client import Client
-from truss_train_core.api.flows import Event, Flow
+from truss_train_core.api.flows import Flow
 from truss_train_core.api.models import Deployment
-from truss_train_core.definitions import (
-    CheckpointList,
-    Compute,
-    DeployCheckpointsConfig,
-    DeployCheckpointsRuntime,
-    FullCheckpoint,
-    LocalServer,
-)
-from truss_train_core.errors import DeploymentFailed
-from truss_train_core.events import DeploymentPromoted
-from truss_train_core.remotes import Remote
-from truss_train_core.testing import Fault, Faulty, ManualClock, scripted
+from truss_train_core.deployments import Kept, Promoted, Verdict
+from truss_train_core.errors import DeploymentFailed, NotFound, PromotionRefused
+from truss_train_core.events import DeploymentKept, DeploymentPromoted, sentence
+from truss_train_core.testing import Fault
 from truss_train_core.waiting import Limits
-
-
-class Scene:
-    """A platform with deployments of one model; whenever a flow pauses, the platform moves on."""
-
-    def __init__(self, platform: Served) -> None:
-        self.platform = platform
-        self.project = platform.project()
-        self.job = platform.running_job(self.project)
-        self.heard: list[Event] = []
-        self.meanwhile: Callable[[], None] = lambda: None
-
-    def run(self, flow: Flow, *faults: Fault) -> object:
-        scene = self
-
-        class Moving(ManualClock):
-            def sleep(self, seconds: float) -> None:
-                scene.meanwhile()
-                scene.platform.move_on()
-                super().sleep(seconds)
-
-        key = self.platform.platform.api_key
-        remote = Remote(name="local", api_url=self.platform.url, web_url=self.platform.url, key=key)
-        with Client(remote, clock=Moving(), transport=Faulty(scripted(*faults))) as client:
-            return client.run(flow, on_event=self.heard.append)
-
-    def deployed(self, name: str) -> Deployment:
-        """A deployment that serves."""
-        self.platform.store(self.project, self.job, name)
-        config = DeployCheckpointsConfig(
-            model_name="digits",
-            checkpoint_details=CheckpointList(
-                checkpoints=[FullCheckpoint(training_job_id=self.job, checkpoint_name=name)]
-            ),
-            compute=Compute(),
-            runtime=DeployCheckpointsRuntime(local_server=LocalServer(start_command="serve")),
-        )
-        deployment = self.run(deployments.deploy(config))
-        self.platform.move_on()
-        self.serve(deployment.id)
-        return self.run(deployments.wait_until_serving(deployment))
-
-    def serve(self, deployment_id: str, phase: str = "active") -> None:
-        self.platform.serving.set(deployment_id, phase, **({"port": 1} if phase == "active" else {}))
-        self.platform.move_on()
-
-    def serving_now(self) -> str | None:
-        model = self.platform.call("GET", "/v1/models")["models"][0]
-        return model["production_deployment_id"]
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    with served(tmp_path / "data") as platform:
-        yield Scene(platform)
+    with scene_of(tmp_path / "data") as scene:
+        yield scene
 
 
 def test_the_first_deployment_is_promoted(scene: Scene) -> None:
@@ -102,30 +44,78 @@ def test_a_gate_that_objects_leaves_everything_as_it_was(scene: Scene) -> None:
     first, second = scene.deployed("checkpoint-1"), scene.deployed("checkpoint-2")
     scene.run(deployments.promote(first))
 
-    def gate(deployment: Deployment) -> Flow[str | None]:
-        return f"{deployment.id} is worse"
+    def gate(deployment: Deployment, current: Deployment | None) -> Flow[Verdict]:
+        assert current
+        assert current.id == first.id
+        return Verdict(passes=False, reason=f"{deployment.id} is worse")
         yield
 
-    with pytest.raises(DeploymentFailed, match=f"did not pass a gate: {second.id} is worse. production is as it was"):
+    with pytest.raises(PromotionRefused, match=f"did not pass a gate: {second.id} is worse. production is as it was"):
         scene.run(deployments.promote(second, gates=[gate]))
     assert scene.serving_now() == first.id
+
+
+def refusing(reason: str) -> deployments.Gate:
+    def gate(deployment: Deployment, current: Deployment | None) -> Flow[Verdict]:
+        return Verdict(passes=False, reason=reason)
+        yield
+
+    return gate
+
+
+def passing(reason: str) -> deployments.Gate:
+    def gate(deployment: Deployment, current: Deployment | None) -> Flow[Verdict]:
+        return Verdict(passes=True, reason=reason)
+        yield
+
+    return gate
+
+
+def test_a_refusal_can_be_an_outcome_and_lets_the_refused_one_go(scene: Scene) -> None:
+    first, second = scene.deployed("checkpoint-1"), scene.deployed("checkpoint-2")
+    scene.run(deployments.promote(first))
+    kept = scene.run(deployments.promote_or_keep(second, gates=[passing("good"), refusing("no better: 1 and 2")]))
+    assert isinstance(kept, Kept)
+    assert (kept.deployment_id, kept.refused_id, kept.reason) == (first.id, second.id, "no better: 1 and 2")
+    assert scene.serving_now() == first.id
+    assert second.id in scene.platform.serving.stops
+    (told,) = [event for event in scene.heard if isinstance(event, DeploymentKept)]
+    assert sentence(told) == (
+        f"deployment {first.id} is kept in production, because {second.id} did not pass: no better: 1 and 2"
+    )
+
+
+def test_where_nothing_answered_nothing_answers_after_a_refusal(scene: Scene) -> None:
+    kept = scene.run(deployments.promote_or_keep(scene.deployed("checkpoint-1"), gates=[refusing("bad")]))
+    assert kept.deployment_id is None
+    assert scene.serving_now() is None
+
+
+def test_what_is_refused_in_one_environment_and_answers_in_another_serves_on(scene: Scene) -> None:
+    first = scene.deployed("checkpoint-1")
+    promoted = scene.run(deployments.promote(first))
+    scene.platform.call("POST", f"/v1/models/{promoted.model_id}/environments", {"name": "staging"})
+    scene.run(deployments.promote_or_keep(first, "staging", gates=[refusing("bad")]))
+    assert first.id not in scene.platform.serving.stops
+
+
+def test_what_the_gates_said_for_a_promotion_is_kept_with_it(scene: Scene) -> None:
+    first = scene.deployed("checkpoint-1")
+    promoted = scene.run(deployments.promote_or_keep(first, gates=[passing("good"), passing("fast")]))
+    assert isinstance(promoted, Promoted)
+    assert promoted.reason == "good; fast"
+    assert sentence(scene.heard[-1]) == f"deployment {first.id} answers in production: good; fast"
 
 
 def test_a_new_deployment_that_dies_in_service_is_replaced_by_the_former(scene: Scene) -> None:
     first, second = scene.deployed("checkpoint-1"), scene.deployed("checkpoint-2")
     scene.run(deployments.promote(first))
-    scene.meanwhile = first_goes_to_rest_and_wakes_up(scene, first)
+    scene.goes_to_rest_and_wakes_up(first)
     scene.platform.serving.set(second.id, "failed", error_message="out of memory")  # seen from the next round on
     with pytest.raises(DeploymentFailed) as caught:
         scene.run(after_promotion(deployments.promote(second, limits=Limits(timeout=300)), scene.platform.move_on))
     assert f"The former one, {first.id}, answers again" in str(caught.value)
     assert scene.serving_now() == first.id
-
-
-def first_goes_to_rest_and_wakes_up(scene: Scene, first: Deployment) -> Callable[[], None]:
-    """What becomes of a deployment that is scaled to zero, pause by pause, and is then wanted again."""
-    phases = iter(["inactive"])
-    return lambda: scene.serve(first.id, next(phases, "active"))
 
 
 def after_promotion(flow: Flow, do: Callable[[], None]) -> Flow:
@@ -156,7 +146,7 @@ def test_whoever_died_after_asking_for_a_promotion_asks_once_and_knows_what_to_p
     assert begun == intended
     assert scene.run(not_asked_again(deployments.begin_promotion(intended))) == begun
     scene.serve(second.id, "failed")
-    scene.meanwhile = first_goes_to_rest_and_wakes_up(scene, first)
+    scene.goes_to_rest_and_wakes_up(first)
     with pytest.raises(DeploymentFailed, match=f"failed in production.*{first.id}, answers again"):
         scene.run(deployments.finish_promotion(begun, limits=Limits(timeout=300)))
     assert scene.serving_now() == first.id
@@ -178,7 +168,7 @@ def test_rolling_back_wakes_the_former_deployment(scene: Scene) -> None:
     first, second = scene.deployed("checkpoint-1"), scene.deployed("checkpoint-2")
     scene.run(deployments.promote(first))
     promoted = scene.run(deployments.promote(second))
-    scene.meanwhile = first_goes_to_rest_and_wakes_up(scene, first)
+    scene.goes_to_rest_and_wakes_up(first)
     back = scene.run(deployments.roll_back(promoted))
     assert (back.deployment_id, back.former_id) == (first.id, second.id)
     assert scene.serving_now() == first.id
@@ -190,7 +180,13 @@ def test_there_is_nothing_to_roll_back_to_after_the_first(scene: Scene) -> None:
         scene.run(deployments.roll_back(promoted))
 
 
-def test_a_gate_asks_the_deployment(scene: Scene) -> None:
-    first = scene.deployed("checkpoint-1")  # whose port nobody listens at
-    gate = deployments.answers({"image": []})
-    assert "does not answer" in str(scene.run(gate(first)))
+def test_what_answers_leads_back_to_its_checkpoint(scene: Scene) -> None:
+    assert scene.run(deployments.answering("digits")) is None  # there is no such model
+    first = scene.deployed("checkpoint-1")
+    assert scene.run(deployments.answering("digits")) is None
+    scene.run(deployments.promote(first))
+    answering = scene.run(deployments.answering("digits"))
+    assert answering.id == first.id
+    assert scene.run(deployments.checkpoint_of(answering)) == (scene.job, "checkpoint-1")
+    with pytest.raises(NotFound):
+        scene.run(deployments.answering("digits", "staging"))

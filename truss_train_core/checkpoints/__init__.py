@@ -6,8 +6,8 @@ For example, the one to deploy:
     print(choice.checkpoint.checkpoint_id, choice.reason)
 """
 
-from truss_train_core.checkpoints.best import candidates, find_best, find_newest
-from truss_train_core.checkpoints.choose import Candidate, Choice, Mode, choose_best, choose_newest
+from truss_train_core.checkpoints.best import candidates, find_best, find_newest, find_top
+from truss_train_core.checkpoints.choose import Candidate, Choice, Mode, choose_best, choose_newest, choose_top
 from truss_train_core.checkpoints.listing import Survey, list_checkpoints, list_files, step_of, survey
 from truss_train_core.checkpoints.requirements import Requirement, complete, deployable
 from truss_train_core.checkpoints.sources import (
@@ -18,6 +18,7 @@ from truss_train_core.checkpoints.sources import (
     from_log,
     metrics_file,
     read_metrics,
+    scored_by,
     training_history,
 )
 from truss_train_core.checkpoints.sources.history import read_state
@@ -40,10 +41,12 @@ __all__ = [
     "candidates",
     "choose_best",
     "choose_newest",
+    "choose_top",
     "complete",
     "deployable",
     "find_best",
     "find_newest",
+    "find_top",
     "from_function",
     "from_log",
     "list_checkpoints",
@@ -52,6 +55,7 @@ __all__ = [
     "newest_verified",
     "read_metrics",
     "read_state",
+    "scored_by",
     "step_of",
     "survey",
     "training_history",

@@ -1,4 +1,4 @@
-"""The best checkpoint of one job, or of all attempts of a run."""
+"""The best checkpoint of one job, or of all attempts of a run; or the best few."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 
 from truss_train_core.api.flows import Flow, emit
 from truss_train_core.api.models import TrainingJob
-from truss_train_core.checkpoints.choose import Candidate, Choice, Mode, choose_best, choose_newest
+from truss_train_core.checkpoints.choose import Candidate, Choice, Mode, choose_newest, choose_top
 from truss_train_core.checkpoints.listing import Survey, survey
 from truss_train_core.checkpoints.requirements import Requirement, complete
 from truss_train_core.checkpoints.sources import DEFAULT, Source, read_metrics
@@ -37,8 +37,26 @@ def find_best(
     Raises:
         NoUsableCheckpoint: none can be chosen; the message says what each lacks.
     """
+    top = yield from find_top(jobs, metric, mode, 1, sources=sources, requirement=requirement)
+    return top[0]
+
+
+def find_top(
+    jobs: Sequence[TrainingJob],
+    metric: str,
+    mode: Mode,
+    count: int = 3,
+    *,
+    sources: Iterable[Source] = DEFAULT,
+    requirement: Requirement = complete,
+) -> Flow[tuple[Choice, ...]]:
+    """The best checkpoints by a metric, as `choose_top` ranks them, the best first; all of them are whole.
+
+    Raises:
+        NoUsableCheckpoint: none can be chosen; the message says what each lacks.
+    """
     found = yield from _surveyed(jobs, tuple(sources), requirement)
-    return (yield from _first_whole(found, partial(choose_best, metric=metric, mode=mode)))
+    return (yield from _whole_ones(found, partial(choose_top, metric=metric, mode=mode, count=count)))
 
 
 def find_newest(jobs: Sequence[TrainingJob], *, requirement: Requirement = complete) -> Flow[Choice]:
@@ -47,7 +65,8 @@ def find_newest(jobs: Sequence[TrainingJob], *, requirement: Requirement = compl
     Raises:
         NoUsableCheckpoint: none can be chosen; the message says what each lacks.
     """
-    return (yield from _first_whole((yield from _surveyed(jobs, (), requirement)), choose_newest))
+    found = yield from _surveyed(jobs, (), requirement)
+    return (yield from _whole_ones(found, lambda some: (choose_newest(some),)))[0]
 
 
 _Found = list[tuple[Survey, Candidate]]
@@ -64,17 +83,24 @@ def _surveyed(jobs: Sequence[TrainingJob], sources: Sequence[Source], requiremen
     return found
 
 
-def _first_whole(found: _Found, choose: Callable[[list[Candidate]], Choice]) -> Flow[Choice]:
-    """Choose, look into what was chosen, and choose again without it if it is not whole."""
+def _whole_ones(found: _Found, choose: Callable[[list[Candidate]], tuple[Choice, ...]]) -> Flow[tuple[Choice, ...]]:
+    """Choose, look into what was chosen, and choose again without what is not whole."""
+    known_whole: set[int] = set()
     while True:
-        choice = choose([candidate for _, candidate in found])
-        chosen = next(n for n, (_, candidate) in enumerate(found) if candidate.checkpoint is choice.checkpoint)
-        surveyed, candidate = found[chosen]
-        problem = yield from whole(surveyed, candidate.checkpoint)
-        if problem is None:
-            yield from _tell(choice)
-            return choice
-        found[chosen] = surveyed, candidate.model_copy(update={"rejected": problem})
+        choices = choose([candidate for _, candidate in found])
+        wanted = {id(choice.checkpoint) for choice in choices}
+        places = [n for n, (_, each) in enumerate(found) if id(each.checkpoint) in wanted and n not in known_whole]
+        if not places:
+            for choice in choices:
+                yield from _tell(choice)
+            return choices
+        for place in places:
+            surveyed, candidate = found[place]
+            problem = yield from whole(surveyed, candidate.checkpoint)
+            if problem is None:
+                known_whole.add(place)
+            else:
+                found[place] = surveyed, candidate.model_copy(update={"rejected": problem})
 
 
 def _tell(choice: Choice) -> Flow[None]:

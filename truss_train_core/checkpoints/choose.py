@@ -67,8 +67,25 @@ def choose_best(candidates: Sequence[Candidate], metric: str, mode: Mode) -> Cho
     Raises:
         NoUsableCheckpoint: none can be chosen; the message says what each lacks.
     """
+    return choose_top(candidates, metric, mode, 1)[0]
+
+
+def choose_top(candidates: Sequence[Candidate], metric: str, mode: Mode, count: int) -> tuple[Choice, ...]:
+    """The best candidates by a metric, the best first; fewer than `count` where fewer can be chosen.
+
+    Args:
+        candidates: of one job or several.
+        metric: its name, as for `choose_best`.
+        mode: "min" or "max".
+        count: how many, at least one.
+
+    Raises:
+        NoUsableCheckpoint: none can be chosen; the message says what each lacks.
+    """
     if mode not in ("min", "max"):
         raise ValueError(f"mode is 'min' or 'max', not {mode!r}")
+    if count < 1:
+        raise ValueError(f"count is at least 1, not {count}")
     earliest_first = _earliest_first(candidates)
     name = _measured_name(earliest_first, metric)
     table = tuple(_row(each, name) for each in earliest_first)
@@ -79,12 +96,19 @@ def choose_best(candidates: Sequence[Candidate], metric: str, mode: Mode) -> Cho
     ]
     if not usable:
         raise _nothing(table, f"No checkpoint can be chosen by {name}")
-    pick = min if mode == "min" else max
-    value, best = pick(usable, key=lambda each: each[0])  # the first of equals
-    ordinal = "smallest" if mode == "min" else "largest"
-    reason = f"{name} {value:.6g} is the {ordinal} of {len(usable)} usable of {len(table)} checkpoints"
-    return Choice(
-        checkpoint=best.checkpoint, step=best.step, metric=name, mode=mode, value=value, reason=reason, table=table
+    best_first = sorted(usable, key=lambda each: each[0], reverse=mode == "max")  # of equals, the first stays first
+    among = f"of {len(usable)} usable of {len(table)} checkpoints"
+    return tuple(
+        Choice(
+            checkpoint=candidate.checkpoint,
+            step=candidate.step,
+            metric=name,
+            mode=mode,
+            value=value,
+            reason=f"{name} {value:.6g} is the {_ordinal(place, mode)} {among}",
+            table=table,
+        )
+        for place, (value, candidate) in enumerate(best_first[:count], 1)
     )
 
 
@@ -114,6 +138,11 @@ def _measured_name(candidates: Sequence[Candidate], metric: str) -> str:
     """The name under which a metric was measured. One name for all, so that like is compared with like."""
     names = {name for candidate in candidates for name in candidate.metrics}
     return f"eval_{metric}" if f"eval_{metric}" in names else metric
+
+
+def _ordinal(place: int, mode: Mode) -> str:
+    extreme = "smallest" if mode == "min" else "largest"
+    return extreme if place == 1 else f"{extreme} but {place - 1}"
 
 
 def _row(candidate: Candidate, metric: str | None) -> ChoiceRow:

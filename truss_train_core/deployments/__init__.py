@@ -1,4 +1,4 @@
-"""Deployments: of checkpoints, exactly once; wait until one serves, ask it, promote it, roll it back.
+"""Deployments: of checkpoints, exactly once; wait until one serves, ask it, promote it, watch it, roll it back.
 
 For example, from a chosen checkpoint to an answer:
 
@@ -10,14 +10,19 @@ For example, from a chosen checkpoint to an answer:
 
 from truss_train_core.deployments.deploying import deactivate, deploy, describe, preview
 from truss_train_core.deployments.instances import choose_instance
+from truss_train_core.deployments.origin import answering, checkpoint_of
+from truss_train_core.deployments.probation import Probation, begin_probation, expect_passed, probe_once, watch
 from truss_train_core.deployments.promotion import (
     Gate,
+    Kept,
     Promoted,
-    answers,
+    Verdict,
     begin_promotion,
     finish_promotion,
     intend_promotion,
+    keep,
     promote,
+    promote_or_keep,
     roll_back,
 )
 from truss_train_core.deployments.requests import (
@@ -33,24 +38,34 @@ from truss_train_core.deployments.serving import ask, get, labels, wait_until_se
 __all__ = [
     "LABELS",
     "Gate",
+    "Kept",
+    "Probation",
     "Promoted",
-    "answers",
+    "Verdict",
+    "answering",
     "ask",
+    "begin_probation",
     "begin_promotion",
+    "checkpoint_of",
     "choose_instance",
     "deactivate",
     "deploy",
     "describe",
+    "expect_passed",
     "finish_promotion",
     "get",
     "intend_promotion",
+    "keep",
     "labels",
     "labels_of",
     "preview",
+    "probe_once",
     "promote",
+    "promote_or_keep",
     "roll_back",
     "template_request",
     "wait_until_serving",
+    "watch",
     "with_checkpoint",
     "with_checkpoints",
     "with_labels",

@@ -1,6 +1,7 @@
 """Putting a deployment into service in an environment, and the former one back if the new one fails.
 
-Gates are asked first, while the former still answers: a gate is a flow from a deployment to what speaks against it.
+Gates are asked first, while the former still answers: a gate is a flow from the deployment, and the one that answers
+now, to a verdict. A refusal is an error, `PromotionRefused`; or, for who takes it for an outcome, `promote_or_keep`.
 
 `promote` is three flows in a row, for those who want to note in between where they are, so that whoever comes after
 them knows what to put back and promotes nothing twice:
@@ -12,24 +13,40 @@ them knows what to put back and promotes nothing twice:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from truss_train_core.api import endpoints
-from truss_train_core.api.flows import Flow, emit, send, work
+from truss_train_core.api.flows import Flow, emit, send
 from truss_train_core.api.models import Deployment, DeploymentStatus, Environment
-from truss_train_core.deployments.deploying import describe
-from truss_train_core.deployments.serving import AN_HOUR, LOOK_INTERVAL, ask, wait_until_serving
-from truss_train_core.errors import ApiError, DeploymentFailed, NotFound, TrussTrainError, Unreachable, WaitTimeout
-from truss_train_core.events import DeploymentPromoted, Notice
+from truss_train_core.deployments.deploying import deactivate, describe
+from truss_train_core.deployments.serving import AN_HOUR, LOOK_INTERVAL, get, wait_until_serving
+from truss_train_core.errors import DeploymentFailed, NotFound, PromotionRefused, TrussTrainError, WaitTimeout
+from truss_train_core.events import DeploymentKept, DeploymentPromoted, Notice
 from truss_train_core.once import MAYBE_CREATED
 from truss_train_core.waiting import Limits, wait_until
 
 PRODUCTION = "production"
-Gate: TypeAlias = Callable[[Deployment], Flow[str | None]]
-"""What speaks against putting a deployment into service, in words, or None."""
+
+
+class Verdict(BaseModel):
+    """What a gate says of a deployment.
+
+    Attributes:
+        passes: whether it may answer.
+        reason: why, or why not, in words and with the numbers.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    passes: bool
+    reason: str
+
+
+Gate: TypeAlias = Callable[[Deployment, Deployment | None], Flow[Verdict]]
+"""Given a deployment, and the one that answers where it is to answer, or None: whether it may, and why."""
 
 
 class Promoted(BaseModel):
@@ -38,6 +55,7 @@ class Promoted(BaseModel):
     Attributes:
         deployment_id: may differ from the one that was promoted, since a promotion may deploy anew (OpenAPI).
         former_id: None where nothing answered there; the same where it is what answered there already.
+        reason: what the gates said for it.
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -46,11 +64,30 @@ class Promoted(BaseModel):
     environment: str
     deployment_id: str
     former_id: str | None = None
+    reason: str = ""
 
     @property
     def is_no_change(self) -> bool:
         """Whether the deployment answered there before."""
         return self.former_id == self.deployment_id
+
+
+class Kept(BaseModel):
+    """A promotion that a gate refused: what answered in the environment answers on.
+
+    Attributes:
+        deployment_id: what answers; None where nothing does.
+        refused_id: what was not promoted.
+        reason: what the gate said against it.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_id: str
+    environment: str
+    deployment_id: str | None
+    refused_id: str
+    reason: str
 
 
 def promote(
@@ -68,8 +105,8 @@ def promote(
         limits: how long to wait for the environment.
 
     Raises:
-        DeploymentFailed: a gate objected, and nothing has changed; or the new one failed, and the message says what
-            answers now.
+        PromotionRefused: a gate objected, and nothing has changed.
+        DeploymentFailed: the new one failed, and the message says what answers now.
         ApiError, Unreachable, AnswerLost: looking or promoting was not possible; calling again is safe.
     """
     intended = yield from intend_promotion(deployment, environment, gates=gates)
@@ -78,13 +115,45 @@ def promote(
     return (yield from finish_promotion((yield from begin_promotion(intended)), limits=limits))
 
 
+def promote_or_keep(
+    deployment: Deployment, environment: str = PRODUCTION, *, gates: Iterable[Gate] = (), limits: Limits = AN_HOUR
+) -> Flow[Promoted | Kept]:
+    """As `promote`, for whom a refusal is an outcome: the refused deployment is let go, as `keep` does."""
+    try:
+        return (yield from promote(deployment, environment, gates=gates, limits=limits))
+    except PromotionRefused as refusal:
+        return (yield from keep(deployment, environment, refusal))
+
+
+def keep(deployment: Deployment, environment: str, refusal: PromotionRefused) -> Flow[Kept]:
+    """Keep what answers, after a gate refused a deployment: that serves no longer, unless it answers elsewhere.
+
+    Raises:
+        ApiError, Unreachable: looking or letting go was not possible; calling again is safe.
+    """
+    before = yield from _environment(deployment.model_id, environment)
+    current = before.current_deployment if before else None
+    refused = yield from get(deployment.model_id, deployment.id)
+    if refused.environment is None and not refused.is_production:
+        yield from deactivate(refused)
+    kept = Kept(
+        model_id=deployment.model_id,
+        environment=environment,
+        deployment_id=current.id if current else None,
+        refused_id=deployment.id,
+        reason=refusal.reason,
+    )
+    yield from emit(DeploymentKept(**kept.model_dump()))
+    return kept
+
+
 def intend_promotion(
     deployment: Deployment, environment: str = PRODUCTION, *, gates: Iterable[Gate] = ()
 ) -> Flow[Promoted]:
     """See what answers in the environment, and ask the gates unless that is the deployment; changes nothing.
 
     Raises:
-        DeploymentFailed: a gate objected.
+        PromotionRefused: a gate objected.
         ApiError, Unreachable: looking was not possible.
     """
     before = yield from _environment(deployment.model_id, environment)
@@ -95,11 +164,15 @@ def intend_promotion(
         deployment_id=deployment.id,
         former_id=former.id if former else None,
     )
-    for gate in () if intended.is_no_change else gates:
-        objection = yield from gate(deployment)
-        if objection:
-            raise _failed(deployment, f"did not pass a gate: {objection}", f"{environment} is as it was.")
-    return intended
+    if intended.is_no_change:
+        return intended
+    reasons = []
+    for gate in gates:
+        verdict = yield from gate(deployment, former)
+        if not verdict.passes:
+            raise _refused(deployment, environment, verdict)
+        reasons.append(verdict.reason)
+    return intended.model_copy(update={"reason": "; ".join(reasons)})
 
 
 def begin_promotion(intended: Promoted) -> Flow[Promoted]:
@@ -156,34 +229,12 @@ def roll_back(promoted: Promoted, *, limits: Limits = AN_HOUR) -> Flow[Promoted]
     if former.is_dead:
         yield from send(endpoints.activate_deployment(former.model_id, former.id))
         former = yield from wait_until_serving(former, limits=limits)
-    back = promoted.model_copy(update={"deployment_id": former.id, "former_id": promoted.deployment_id})
+    update = {"deployment_id": former.id, "former_id": promoted.deployment_id, "reason": ""}
+    back = promoted.model_copy(update=update)
     back = back.model_copy(update={"deployment_id": (yield from _promote(back, None))})
     yield from _wait_for(back, limits)
     yield from _tell(back)
     return back
-
-
-def answers(
-    question: Mapping[str, Any], expected: Callable[[Any], bool] | None = None, *, path: str = "predict"
-) -> Gate:
-    """A gate: the deployment answers a question, and the answer is as expected.
-
-    Args:
-        question: a JSON object.
-        expected: tells of the parsed answer whether it will do; None for any answer.
-        path: where to ask, as in `ask`.
-    """
-
-    def gate(deployment: Deployment) -> Flow[str | None]:
-        try:
-            answer = yield from ask(deployment, question, path=path)
-        except (ApiError, Unreachable) as error:
-            return f"it does not answer: {error.message}"
-        if expected is None or (yield from work(lambda: expected(answer))):
-            return None
-        return f"its answer is not as expected: {str(answer)[:200]}"
-
-    return gate
 
 
 # ---------------------------------------------------------------- looking and waiting
@@ -264,11 +315,12 @@ def _tell(promoted: Promoted) -> Flow[None]:
     yield from emit(DeploymentPromoted(**promoted.model_dump()))
 
 
-def _failed(deployment: Deployment, how: str, what_is: str) -> DeploymentFailed:
-    return DeploymentFailed(
-        f"{describe(deployment)} {how.rstrip('.')}.",
-        hint=what_is,
+def _refused(deployment: Deployment, environment: str, verdict: Verdict) -> PromotionRefused:
+    return PromotionRefused(
+        f"{describe(deployment)} did not pass a gate: {verdict.reason.rstrip('.')}.",
+        hint=f"{environment} is as it was.",
         model_id=deployment.model_id,
         deployment_id=deployment.id,
         status=deployment.status,
+        reason=verdict.reason,
     )

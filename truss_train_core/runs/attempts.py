@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeGuard
 
 from truss_train_core.api.models import TrainingJob
@@ -48,16 +49,21 @@ def project_of(plan: RunPlan, record: RunRecord) -> TrainingProject:
     elif own and record.origin:
         origin = iter(record.origin)
         pinned = [_pinned(next(origin)) if _is_open(each) else each for each in own.checkpoints]
-        project = _loading(project, own.model_copy(update={"checkpoints": pinned}))
+        project = _with_load(project, own.model_copy(update={"checkpoints": pinned}))
     return project.model_copy(update={"job": project.job.model_copy(update={"name": record.attempt.job_name})})
 
 
 def starting_from(project: TrainingProject, checkpoint: CheckpointRef) -> TrainingProject:
     """The definition, for a job that goes on from this checkpoint and loads no other."""
+    return loading(project, [checkpoint])
+
+
+def loading(project: TrainingProject, checkpoints: Sequence[CheckpointRef]) -> TrainingProject:
+    """The definition, for a job that loads these checkpoints and no other."""
     own = project.job.runtime.load_checkpoint_config or LoadCheckpointConfig()
-    return _loading(
-        project,
-        LoadCheckpointConfig(enabled=True, checkpoints=[_pinned(checkpoint)], download_folder=own.download_folder),
+    pinned = [_pinned(each) for each in checkpoints]
+    return _with_load(
+        project, LoadCheckpointConfig(enabled=True, checkpoints=pinned, download_folder=own.download_folder)
     )
 
 
@@ -104,7 +110,7 @@ def reopened(plan: RunPlan, record: RunRecord) -> RunRecord:
     return record.changed(phase="submitting", attempts=attempts, failures=0, preemptions=0, failure=None)
 
 
-def _loading(project: TrainingProject, load: LoadCheckpointConfig) -> TrainingProject:
+def _with_load(project: TrainingProject, load: LoadCheckpointConfig) -> TrainingProject:
     runtime = project.job.runtime.model_copy(update={"load_checkpoint_config": load})
     return project.model_copy(update={"job": project.job.model_copy(update={"runtime": runtime})})
 

@@ -251,7 +251,7 @@ def promote_deployment(
             answers now.
     """
     from prefect_truss_train.telling import Teller
-    from truss_train_core import Limits, deployments
+    from truss_train_core import Limits, deployments, gates
 
     deployed = run.record.deployment
     if deployed is None:
@@ -260,8 +260,8 @@ def promote_deployment(
         raise ValueError("expected is about the answer to a question, and there is none")
     client, teller = run.client(), Teller(run)
     deployment = client.run(deployments.get(deployed.model_id, deployed.deployment_id), on_event=teller)
-    gates = [] if question is None else [deployments.answers(question, expected, path=path)]
-    promotion = deployments.promote(deployment, environment, gates=gates, limits=Limits(timeout=timeout))
+    wanted = [] if question is None else [gates.answers(question, expected, path=path)]
+    promotion = deployments.promote(deployment, environment, gates=wanted, limits=Limits(timeout=timeout))
     return client.run(promotion, on_event=teller)
 
 

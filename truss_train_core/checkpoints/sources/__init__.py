@@ -15,6 +15,7 @@ from truss_train_core.checkpoints.sources.function import from_function
 from truss_train_core.checkpoints.sources.history import training_history
 from truss_train_core.checkpoints.sources.log_pattern import from_log
 from truss_train_core.checkpoints.sources.metrics_files import metrics_file
+from truss_train_core.checkpoints.sources.scores import scored_by
 
 Metrics: TypeAlias = Mapping[str, Mapping[str, float]]
 """By checkpoint name, numbers by metric name."""
@@ -42,5 +43,6 @@ __all__ = [
     "from_log",
     "metrics_file",
     "read_metrics",
+    "scored_by",
     "training_history",
 ]

@@ -94,7 +94,7 @@ class PromoteDeploymentOperator(BasetenOperator):
 
     def _begin(self, client: Client, context: Context) -> Promoted:
         """Ask the gate and begin the promotion, or take up what an earlier try has left of these two."""
-        from truss_train_core import deployments
+        from truss_train_core import deployments, gates
 
         left = _Left(context, self.retries or 0, (self.deployment["deployment_id"], self.environment))
         intended, begun = left.read()
@@ -102,11 +102,11 @@ class PromoteDeploymentOperator(BasetenOperator):
         if intended is None:
             ids = self.deployment["model_id"], self.deployment["deployment_id"]
             deployment = client.run(deployments.get(*ids))
-            gates = []
+            wanted = []
             if self.question is not None:
-                gates.append(deployments.answers(self.question, self.expected, path=self.question_path))
+                wanted.append(gates.answers(self.question, self.expected, path=self.question_path))
             intended = client.run(
-                deployments.intend_promotion(deployment, self.environment, gates=gates), on_event=tell
+                deployments.intend_promotion(deployment, self.environment, gates=wanted), on_event=tell
             )
             left.keep(intended, begun=False)
         if begun or intended.is_no_change:
