@@ -56,6 +56,7 @@ check: $(READY) $(AIRFLOW)/.ready $(PREFECT)/.ready ## style, types, and the rul
 
 docs: $(DOCS)/.ready ## the documentation as a site, in build/site; a link that leads nowhere is an error
 	$(DOCS)/bin/python docs/generate_reference_pages.py
+	$(BIN)/ruff format --quiet docs/reference
 	$(DOCS)/bin/python docs/build_site.py
 
 format: $(READY) ## rewrite the code in the project's style

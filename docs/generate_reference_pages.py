@@ -2,7 +2,8 @@
 
     make docs
 
-The code is read, not imported, so neither Airflow nor Prefect has to be installed.
+The code is read, not imported, so neither Airflow nor Prefect has to be installed. The declarations are formatted by
+ruff, as all code in pages is.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ MODULES = {
 
 _WRITTEN = "<!-- Written by docs/generate_reference_pages.py; change the docstrings, and run `make docs`. -->"
 _CALLED_BY_ENGINES = {"execute", "execute_complete", "on_kill", "poke", "serialize"}
-_LINE = 100
 Public = tuple[str, griffe.Object]
 
 
@@ -124,22 +124,17 @@ def fields(it: griffe.Object) -> list[str]:
 
 
 def call(it: griffe.Function, name: str, keyword: str) -> str:
-    """A function's head, one parameter a line where it is long."""
+    """A function's head."""
     arguments = []
-    star = False
     for each in it.parameters:
-        prefix = {"variadic positional": "*", "variadic keyword": "**"}.get(each.kind.value, "") if each.kind else ""
-        if each.kind is griffe.ParameterKind.keyword_only and not star:
+        if each.kind is griffe.ParameterKind.keyword_only and not any(one.startswith("*") for one in arguments):
             arguments.append("*")
-        star = star or each.kind in (griffe.ParameterKind.keyword_only, griffe.ParameterKind.var_positional)
+        stars = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}.get(each.kind, "")
         annotation = f": {each.annotation}" if each.annotation else ""
-        default = "" if prefix or each.default is None else f" = {each.default}" if annotation else f"={each.default}"
-        arguments.append(f"{prefix}{each.name}{annotation}{default}")
+        default = "" if stars or each.default is None else f" = {each.default}"
+        arguments.append(f"{stars}{each.name}{annotation}{default}")
     returns = f" -> {it.returns}" if it.returns else ""
-    line = f"{keyword} {name}({', '.join(arguments)}){returns}: ..."
-    if len(line) <= _LINE:
-        return line
-    return f"{keyword} {name}(\n" + "".join(f"    {each},\n" for each in arguments) + f"){returns}: ..."
+    return f"{keyword} {name}({', '.join(arguments)}){returns}: ..."
 
 
 def said(it: griffe.Object) -> Iterator[str]:
