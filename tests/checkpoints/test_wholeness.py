@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from world import CheckpointScript, JobScript, World, hf_checkpoint, safetensors
 
 from truss_train_core import checkpoints
 from truss_train_core.api.models import TrainingJob
+from truss_train_core.checkpoints.wholeness import whole
 from truss_train_core.errors import NoUsableCheckpoint
 from truss_train_core.local.processes.checkpoint_sync import INDEX_FILE, CheckpointSync
 from truss_train_core.local.runner import CheckpointIndex
@@ -76,6 +77,61 @@ def test_a_whole_one_is_taken(files: dict[str, bytes]) -> None:
     job = ended(world, hf_checkpoint(10, 10, HISTORY), CheckpointScript("checkpoint-20", 20, files))
     assert name_of(world.run(checkpoints.find_best([job], "eval_loss", "min"))) == "checkpoint-20"
     assert name_of(world.run(checkpoints.newest_verified([job]))) == "checkpoint-20"
+
+
+SPREAD = {SHARDS[0]: 0, SHARDS[1]: 1}
+"""Which of two nodes saved a shard; all else is of the first."""
+
+
+def by_two_nodes(files: dict[str, bytes], step: int = 20) -> CheckpointScript:
+    script = CheckpointScript(f"checkpoint-{step}", step, files)
+    script.node = lambda name: SPREAD.get(name, 0)
+    return script
+
+
+def test_shards_may_be_spread_over_nodes_to_resume_from_but_not_to_be_deployed() -> None:
+    world = World()
+    job = ended(world, by_two_nodes(SHARDED))
+    assert name_of(world.run(checkpoints.newest_verified([job]))) == "checkpoint-20"
+    with pytest.raises(NoUsableCheckpoint, match="its weights are spread over several nodes"):
+        world.run(checkpoints.find_newest([job], requirement=checkpoints.deployable))
+
+
+@pytest.mark.parametrize("shard", SHARDS)
+@pytest.mark.parametrize(("damage", "why"), [(lambda content: None, "is missing"), (lambda c: c[:-1], "by its own")])
+def test_a_checkpoint_that_lacks_a_nodes_shard_or_has_it_cut_off_is_not_resumed_from(
+    shard: str, damage: Callable[[bytes], bytes | None], why: str
+) -> None:
+    world = World()
+    left = damage(SHARDED[shard])
+    files = without(SHARDED, shard) if left is None else {**SHARDED, shard: left}
+    with pytest.raises(NoUsableCheckpoint, match=f"{shard} .*{why}|{shard} {why}"):
+        world.run(checkpoints.newest_verified([ended(world, by_two_nodes(files))]))
+
+
+def test_where_each_node_saves_everything_each_has_to_be_whole() -> None:
+    world = World()
+    job = ended(world, by_two_nodes(SHARDED))
+    surveyed = world.run(checkpoints.survey(job))
+    (name, files), (checkpoint,) = next(iter(surveyed.files.items())), surveyed.checkpoints
+    on_the_first = tuple(file.model_copy(update={"node_rank": 0}) for file in files)
+    on_the_second = tuple(file.model_copy(update={"node_rank": 1}) for file in files)
+    for second, problem in ((on_the_second, None), (on_the_second[1:], f"checkpoint-20/{SHARDS[0]} is missing")):
+        copied = checkpoints.Survey(job, surveyed.checkpoints, {name: (*on_the_first, *second)})
+        assert world.run(whole(copied, checkpoint)) == problem
+
+
+def test_where_other_checkpoints_have_files_of_a_node_one_without_is_not_resumed_from() -> None:
+    world = World()
+    names = ("__0_0.distcp", "__1_0.distcp")
+
+    def saved(step: int, *files: str) -> CheckpointScript:
+        script = CheckpointScript(f"checkpoint-{step}", step, dict.fromkeys(files, b"tensors"))
+        script.node = lambda name: int(name[2])
+        return script
+
+    job = ended(world, saved(10, *names), saved(20, names[0]))
+    assert name_of(world.run(checkpoints.newest_verified([job]))) == "checkpoint-10"
 
 
 def test_a_head_longer_than_what_is_read_at_first_is_read_to_its_end() -> None:

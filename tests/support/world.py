@@ -50,6 +50,7 @@ class CheckpointScript:
     size: int | None = None
     base_model: str | None = None
     lora: dict[str, Any] | None = None
+    node: Callable[[str], int] = lambda name: 0  # which node saved a file
 
 
 @dataclass
@@ -409,7 +410,7 @@ class World:
             {
                 "url": f"world://{job.id}/{each.name}/{name}",
                 "relative_file_name": f"{each.name}/{name}" if each.name != "." else name,
-                "node_rank": 0,
+                "node_rank": each.node(name),
                 "size_bytes": len(content),
                 "last_modified": iso(job.created + each.at),
             }

@@ -16,6 +16,7 @@ Requirement = Callable[[Survey, Checkpoint], str | None]
 _COMPLETE = ("COMPLETE", "COMPLETED")
 _FORMATS = ("lora", "full", "whisper")
 _SHARDED = (".distcp", ".metadata")
+_WEIGHTS = (".safetensors", ".bin")
 
 
 def complete(survey: Survey, checkpoint: Checkpoint) -> str | None:
@@ -41,12 +42,18 @@ def complete(survey: Survey, checkpoint: Checkpoint) -> str | None:
 
 
 def deployable(survey: Survey, checkpoint: Checkpoint) -> str | None:
-    """Complete, and of a kind that can be served: LoRA, full or Whisper weights, not sharded (documentation)."""
+    """Complete, and of a kind that can be served: LoRA, full or Whisper weights, not sharded (documentation).
+
+    What is deployed are the files of the first node (seen on the wire), so the weights must not be spread over several.
+    """
     problem = complete(survey, checkpoint)
     if problem:
         return problem
     if any(file.relative_file_name.endswith(_SHARDED) for file in survey.files[checkpoint.checkpoint_id]):
         return "its weights are sharded (FSDP), which is not deployable as it is"
+    weights = [file for file in survey.files[checkpoint.checkpoint_id] if file.relative_file_name.endswith(_WEIGHTS)]
+    if {file.relative_file_name for file in weights} != {f.relative_file_name for f in weights if f.node_rank == 0}:
+        return "its weights are spread over several nodes, and only those of the first would be deployed"
     if checkpoint.checkpoint_type not in _FORMATS:
         return f"of a type that cannot be deployed: {checkpoint.checkpoint_type or 'unknown'}"
     return None

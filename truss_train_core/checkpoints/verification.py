@@ -5,7 +5,8 @@ Verified is a checkpoint that is complete in storage (`requirements.complete`) a
 
 Not all training code writes a trainer_state.json. Where no checkpoint of a job has one, that check is left out and the
 result says so. Where others of the job have one, a checkpoint without is taken for one that was interrupted: the
-state is written last but one.
+state is written last but one. In the same way, where others of a job have files of a node, one without is not whole:
+nodes save their own shards, in formats that may not say how many there should be.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ def verify(surveyed: Survey, checkpoint: Checkpoint) -> Flow[str | None]:
     problem = complete(surveyed, checkpoint)
     if problem is None and _has_states(surveyed) and surveyed.file(checkpoint, trainer_state.FILE) is None:
         problem = f"no {trainer_state.FILE}, which others of its job have"
+    if problem is None and (missing := _saving_nodes(surveyed) - _nodes(surveyed, checkpoint)):
+        problem = f"no files of node {min(missing)}, which others of its job have"
     return problem or (yield from whole(surveyed, checkpoint))
 
 
@@ -82,3 +85,13 @@ def _furthest_first(found: list[tuple[Survey, Checkpoint]]) -> list[tuple[Survey
 
 def _has_states(surveyed: Survey) -> bool:
     return any(surveyed.file(checkpoint, trainer_state.FILE) for checkpoint in surveyed.checkpoints)
+
+
+def _saving_nodes(surveyed: Survey) -> set[int]:
+    """The nodes that save checkpoints of steps; what else lies there may be of one node only."""
+    steps = [each for each in surveyed.checkpoints if step_of(each.checkpoint_id) is not None]
+    return set().union(*(_nodes(surveyed, each) for each in steps))
+
+
+def _nodes(surveyed: Survey, checkpoint: Checkpoint) -> set[int]:
+    return {file.node_rank for file in surveyed.files.get(checkpoint.checkpoint_id, ())}

@@ -8,6 +8,9 @@ Storage tells sizes, not whether the process that wrote a file had finished. But
 - trainer_state.json is of the step, or the epoch, that the checkpoint's name tells;
 - JSON alone describes weights that are not there.
 
+Nodes may each save all of the weights, or each its own shards. Where no file of a set is on two nodes, it is spread
+over them, and what one lacks the others may have; otherwise each node's set has to be whole.
+
 Of weights, only the heads are read: kilobytes of gigabytes.
 """
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from truss_train_core.api.flows import Flow
 from truss_train_core.api.models import Checkpoint, CheckpointFile
@@ -42,30 +45,45 @@ def whole(surveyed: Survey, checkpoint: Checkpoint) -> Flow[str | None]:
 
 
 def _missing_numbers(files: Sequence[CheckpointFile]) -> str | None:
-    present = {(file.node_rank, file.relative_file_name) for file in files}
-    sets: defaultdict[tuple[int, str, str, int], set[int]] = defaultdict(set)
+    sets: defaultdict[tuple[str, str, int], defaultdict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
     for file in files:
         if match := _NUMBERED.match(file.relative_file_name):
-            sets[file.node_rank, match["stem"], match["suffix"], int(match["count"])].add(int(match["number"]))
-    for (rank, stem, suffix, count), numbers in sets.items():
-        lacking = sorted(set(range(1, count + 1)) - numbers)
-        if lacking:
-            return f"{stem}-{lacking[0]:05}-of-{count:05}{suffix} is missing{_more(lacking)}"
-        if (rank, f"{stem}{suffix}{_INDEX}") not in present:
-            return f"{stem}{suffix}{_INDEX} is missing"
+            sets[match["stem"], match["suffix"], int(match["count"])][file.node_rank].add(int(match["number"]))
+    for (stem, suffix, count), by_node in sets.items():
+        for nodes, numbers in _spread_or_copied(by_node):
+            lacking = sorted(set(range(1, count + 1)) - numbers)
+            if lacking:
+                return f"{stem}-{lacking[0]:05}-of-{count:05}{suffix} is missing{_more(lacking)}"
+            if not _is_on(nodes, f"{stem}{suffix}{_INDEX}", files):
+                return f"{stem}{suffix}{_INDEX} is missing"
     return None
 
 
+def _spread_or_copied(by_node: Mapping[int, set[int]]) -> list[tuple[set[int], set[int]]]:
+    """What has to be whole: nodes, and the numbers that they have. All together, or each by itself."""
+    union = set().union(*by_node.values())
+    if len(union) == sum(map(len, by_node.values())):
+        return [(set(by_node), union)]
+    return [({node}, numbers) for node, numbers in by_node.items()]
+
+
+def _is_on(nodes: set[int], name: str, files: Sequence[CheckpointFile]) -> bool:
+    return any(file.relative_file_name == name and file.node_rank in nodes for file in files)
+
+
 def _missing_shards(files: Sequence[CheckpointFile]) -> Flow[str | None]:
-    present = {(file.node_rank, file.relative_file_name) for file in files}
-    for index in (file for file in files if file.relative_file_name.endswith(_INDEX)):
+    everywhere = {file.node_rank for file in files}
+    indexes = [file for file in files if file.relative_file_name.endswith(_INDEX)]
+    for index in indexes:
         content = yield from download(index)
         try:
             shards = set(json.loads(content or b"")["weight_map"].values())
         except (ValueError, KeyError, TypeError, AttributeError):
             return f"its index {index.relative_file_name} cannot be read"
+        copies = sum(each.relative_file_name == index.relative_file_name for each in indexes)
+        nodes = everywhere if copies == 1 else {index.node_rank}
         folder = index.relative_file_name.rpartition("/")[0]
-        missing = sorted(each for each in shards if (index.node_rank, f"{folder}/{each}") not in present)
+        missing = sorted(each for each in shards if not _is_on(nodes, f"{folder}/{each}", files))
         if missing:
             return f"{missing[0]} is missing{_more(missing)}"
     return None
