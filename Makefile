@@ -6,9 +6,10 @@ READY := .venv/.ready
 INTEROP := .venv-interop
 AIRFLOW := .venv-airflow
 PREFECT := .venv-prefect
+TRANSFORMERS := .venv-transformers
 DOCS := .venv-docs
 
-.PHONY: help demo test test-airflow test-prefect test-slow test-slow-airflow test-slow-prefect test-interop chaos check docs format bench lock clean
+.PHONY: help demo pipelines test test-airflow test-prefect test-slow test-slow-airflow test-slow-prefect test-interop test-transformers chaos check docs format bench lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -16,6 +17,9 @@ help: ## what there is
 ENVIRONMENT = $(if $(filter core,$(ENGINE)),.venv,.venv-$(ENGINE))
 demo: $(ENVIRONMENT)/.ready ## train, interrupt, resume, choose, deploy and ask a model on this machine (ENGINE=prefect, core or airflow)
 	@$(ENVIRONMENT)/bin/python -I demos/$(ENGINE).py
+
+pipelines: $(READY) $(AIRFLOW)/.ready $(PREFECT)/.ready ## the pipelines of dags/, all of them on both engines, and a table of what came of them
+	@$(BIN)/python -I demos/pipelines.py
 
 test: $(READY) ## the tests, in a few minutes
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
@@ -42,6 +46,14 @@ test-slow-prefect: $(PREFECT)/.ready
 
 test-interop: $(INTEROP)/.ready ## the unmodified truss CLI and baseten SDK against the local platform
 	cd interop && ../$(INTEROP)/bin/pytest
+
+# Beside the locks, and by pip rather than uv: torch has builds of its own for each kind of machine.
+test-transformers: $(READY) ## examples/transformer: the Hugging Face Trainer and `transformers serve`, some 1.2 GB
+	@if $(MAKE) --no-print-directory $(TRANSFORMERS)/.ready; then \
+		TRANSFORMERS_PYTHON=$(CURDIR)/$(TRANSFORMERS)/bin/python $(BIN)/pytest tests/transformer; \
+	else \
+		echo "Skipped: torch and transformers cannot be installed on this machine. What pip said stands above."; \
+	fi
 
 chaos: $(READY) $(AIRFLOW)/.ready $(PREFECT)/.ready ## kill runs and the platform for some hours, and look for what is twice or lost
 	$(BIN)/python tests/chaos/killed_runs.py --runs 1000
@@ -85,7 +97,7 @@ lock: $(READY) ## resolve the dependencies of all three distributions, of intero
 	$(BIN)/uv pip compile docs/requirements.in $(LOCK_OPTIONS) --python-version 3.10 --output-file docs/requirements.lock
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-airflow .venv-prefect .venv-interop .venv-docs build .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-airflow .venv-prefect .venv-interop .venv-transformers .venv-docs build .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "truss-train needs Python 3.10 or newer; set PYTHON=…")'
@@ -125,4 +137,11 @@ $(DOCS)/.ready: docs/requirements.lock $(READY)
 	@echo "Installing into $(DOCS) …"
 	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv --without-pip $(DOCS)
 	@$(BIN)/uv pip sync --quiet --require-hashes --python $(DOCS)/bin/python docs/requirements.lock
+	@touch $@
+
+$(TRANSFORMERS)/.ready: tests/transformer/requirements.txt tests/transformer/constraints.txt
+	@echo "Installing torch and transformers into $(TRANSFORMERS) …"
+	@test -x $(TRANSFORMERS)/bin/python || $(PYTHON) -m venv $(TRANSFORMERS)
+	@$(TRANSFORMERS)/bin/python -m pip install --quiet --requirement tests/transformer/requirements.txt \
+		--constraint tests/transformer/constraints.txt
 	@touch $@
