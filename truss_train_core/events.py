@@ -197,11 +197,11 @@ class MovedToDedicated(Event):
 
 
 class AttemptEnded(Event):
-    """The job of an attempt ended. `message` is the cause that the API gives, or None."""
+    """The job of an attempt ended. `message` is the cause that the API gives, or None; or the verdict that ended it."""
 
     number: int
     job_id: str
-    cause: Literal["completed", "failed", "preempted", "stopped"]
+    cause: Literal["completed", "stopped early", "failed", "preempted", "stopped"]
     message: str | None
 
 

@@ -8,6 +8,16 @@ The picture is SVG; engines show it in their pages, or by `as_address` where the
 
 from truss_train_core.curves.drawing import as_address, loss_curve
 from truss_train_core.curves.joining import Curve, Measured, joined, resumed_at
-from truss_train_core.curves.reading import measured, newest_state
+from truss_train_core.curves.reading import measured, newest_state, records
 
-__all__ = ["Curve", "Measured", "as_address", "joined", "loss_curve", "measured", "newest_state", "resumed_at"]
+__all__ = [
+    "Curve",
+    "Measured",
+    "as_address",
+    "joined",
+    "loss_curve",
+    "measured",
+    "newest_state",
+    "records",
+    "resumed_at",
+]

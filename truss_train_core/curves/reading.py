@@ -23,8 +23,8 @@ def measured(record: RunRecord, jobs: Sequence[TrainingJob]) -> Flow[list[Measur
     starts = {attempt.job_id: attempt.started_from.step for attempt in record.attempts if attempt.started_from}
     found: list[Measured] = []
     for number, job in enumerate(jobs, 1):
-        records = yield from _records(job)
-        found.append(Measured(job.id, number, starts.get(job.id), records))
+        told = yield from records(job)
+        found.append(Measured(job.id, number, starts.get(job.id), told))
     return found
 
 
@@ -41,7 +41,7 @@ def _newest_state(survey: Survey) -> Flow[TrainerState | None]:
     return None
 
 
-def _records(job: TrainingJob) -> Flow[list[Mapping[str, float]]]:
+def records(job: TrainingJob) -> Flow[list[Mapping[str, float]]]:
     """All that a job's checkpoints tell of its training, in the order of steps."""
     survey = yield from checkpoints.survey(job)
     state = yield from _newest_state(survey)

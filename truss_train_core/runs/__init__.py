@@ -12,6 +12,7 @@ from truss_train_core.runs.attempts import reopened, starting_from
 from truss_train_core.runs.beginning import BEGINS_FROM, beginning_from, served_checkpoint
 from truss_train_core.runs.budget import Budget, NodePrice, Usage, gpus_of, usage, within
 from truss_train_core.runs.deadline import Deadline
+from truss_train_core.runs.early import EarlyStop, Verdict
 from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.plan import Best, RunPlan, new_record
 from truss_train_core.runs.record import (
@@ -36,6 +37,7 @@ __all__ = [
     "Chosen",
     "Deadline",
     "Deployed",
+    "EarlyStop",
     "NodePrice",
     "Phase",
     "RecordChanged",
@@ -43,6 +45,7 @@ __all__ = [
     "RunPlan",
     "RunRecord",
     "Usage",
+    "Verdict",
     "beginning_from",
     "gpus_of",
     "jobs_of",

@@ -14,6 +14,7 @@ from truss_train_core.checkpoints.sources.function import Measure
 from truss_train_core.definitions import DeployCheckpointsConfig, TrainingProject
 from truss_train_core.deployments.serving import AN_HOUR
 from truss_train_core.runs.budget import Budget
+from truss_train_core.runs.early import Verdict
 from truss_train_core.runs.record import Attempt, RunRecord
 from truss_train_core.waiting import FOREVER, Limits
 
@@ -67,6 +68,7 @@ class RunPlan(_Value):
         question: what to ask the deployed model, None for nothing; sent to `question_path`.
         follow_logs: whether to read the jobs' logs and emit them.
         budget: what all attempts together may use, and by when; beyond it the job is stopped, and the run fails.
+        verdict: tells whether the job is to be stopped early. The run then goes on as if it had completed.
         training, serving: how long to wait, for each attempt and for the deployment.
     """
 
@@ -81,6 +83,7 @@ class RunPlan(_Value):
     question_path: str = "predict"
     follow_logs: bool = True
     budget: Budget = Budget()
+    verdict: Verdict | None = None
     training: Limits = FOREVER
     serving: Limits = AN_HOUR
 

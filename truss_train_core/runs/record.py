@@ -20,7 +20,7 @@ MESSAGE = 200
 FAILURE = 600
 """Characters of the text of a failed run, and of an answer."""
 
-Cause = Literal["completed", "failed", "preempted", "stopped"]
+Cause = Literal["completed", "stopped early", "failed", "preempted", "stopped"]
 Phase = Literal[
     "starting", "submitting", "training", "resuming", "choosing", "deploying", "serving", "asking", "done", "failed"
 ]
@@ -45,8 +45,8 @@ class Attempt(_Part):
     Attributes:
         job_name: carries the run's key and the number. Known before the job exists.
         job_id: None until it does.
-        cause: why it ended, or None.
-        message: the API's words for that, shortened.
+        cause: why it ended, or None. "stopped early" is by the plan's verdict, and as good as completed.
+        message: the API's words for that, or the verdict's, shortened.
         started_from: the pinned checkpoint; None for the run's own starting point.
         newest: the newest verified checkpoint of the run when the attempt had ended otherwise than completed.
     """

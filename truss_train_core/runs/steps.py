@@ -25,6 +25,7 @@ from truss_train_core.pushing import push_once_flow
 from truss_train_core.runs.attempts import cause_of, next_attempt, open_references, project_of, why_not_again
 from truss_train_core.runs.budget import Usage, refuse_if_spent, usage, within
 from truss_train_core.runs.deadline import on_capacity_in_time
+from truss_train_core.runs.early import EarlyStop
 from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.origin import resolve
 from truss_train_core.runs.plan import RunPlan
@@ -114,12 +115,14 @@ def _train(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
         if older and older.id != job.id:
             return record.with_attempt(attempt.model_copy(update={"job_id": older.id, "status": older.current_status}))
     message = None if cause == "completed" else shortened(job.error_message, MESSAGE)
+    if cause == "stopped" and (verdict := (yield from _verdict(job, plan))):
+        cause, message = "stopped early", shortened(verdict, MESSAGE)
     yield from emit(AttemptEnded(number=attempt.number, job_id=job.id, cause=cause, message=message))
     return record.with_attempt(
         attempt.model_copy(update={"status": job.current_status, "cause": cause, "message": message}),
         failures=record.failures + (cause == "failed"),
         preemptions=record.preemptions + (cause == "preempted"),
-        phase=_after_training(plan) if cause == "completed" else "resuming",
+        phase=_after_training(plan) if cause in ("completed", "stopped early") else "resuming",
     )
 
 
@@ -209,11 +212,18 @@ def _wait(record: RunRecord, plan: RunPlan) -> Flow[TrainingJob]:
     follow = jobs.follow if plan.follow_logs else jobs.wait
 
     def wait(*more: jobs.Companion) -> Flow[TrainingJob]:
-        companions: list[jobs.Companion] = [jobs.TwinWatch(), checkpoints.CheckpointWatch(), *more]
+        early = [EarlyStop(plan.verdict)] if plan.verdict else []
+        companions: list[jobs.Companion] = [jobs.TwinWatch(), checkpoints.CheckpointWatch(), *early, *more]
         return follow(job, limits=plan.training, companions=companions)
 
     before = (yield from _patiently(plan, lambda: usage(record, without=job.id))) if plan.budget else Usage()
     return (yield from within(plan.budget, before, job, wait))
+
+
+def _verdict(job: TrainingJob, plan: RunPlan) -> Flow[str | None]:
+    """Why a job that was stopped was to be stopped early; None where somebody else stopped it."""
+    verdict = plan.verdict
+    return (yield from _patiently(plan, lambda: verdict(job))) if verdict else None
 
 
 def _newest(record: RunRecord) -> Flow[tuple[CheckpointRef | None, str]]:
