@@ -19,8 +19,9 @@ RETRIES = 2
 class Task:
     """A task instance, its state store, and what becomes of them over tries and clears."""
 
-    def __init__(self, client: Client, **variables: str) -> None:
+    def __init__(self, client: Client, *, once_per: str | None = None, **variables: str) -> None:
         self.client = client
+        self.once_per = once_per
         self.store: dict[str, Any] = {}
         self.variables = variables
         self.ti = SimpleNamespace(
@@ -34,7 +35,8 @@ class Task:
         project = with_variables(load_training_project(QUICK), self.variables)
         plan = RunPlan(project=project, source_dir=QUICK.parent, max_failures=0, follow_logs=False)
         context: Any = {"ti": self.ti, "task_state_store": Store(self.store)}
-        run = TaskRun(self.client, plan, context, retries=RETRIES, log=logging.getLogger("task"))
+        log = logging.getLogger("task")
+        run = TaskRun(self.client, plan, context, retries=RETRIES, once_per=self.once_per, log=log)
         run.take_up(on_clear=on_clear, retrain=retrain)
         return run
 
@@ -94,6 +96,21 @@ def test_without_task_state_the_jobs_are_found_by_their_names(client: Client) ->
     record = until(task.attempt(), "done")
     assert [attempt.cause for attempt in record.attempts] == ["failed", "completed"]
     assert len(task.jobs()) == 2
+
+
+def test_what_is_trained_for_once_is_one_run_in_all_dag_runs(client: Client) -> None:
+    version, other = f"v{next(numbers)}", f"v{next(numbers)}"
+    first = until(Task(client, once_per=version).attempt(), "done")
+    again = until(Task(client, once_per=version).attempt(), "done")
+    assert again.attempts == first.attempts
+    assert until(Task(client, once_per=other).attempt(), "training").attempt.job_id != first.attempt.job_id
+
+
+def test_what_is_trained_for_once_is_trained_again_by_a_clear_that_asks_for_it(client: Client) -> None:
+    task = Task(client, once_per=f"v{next(numbers)}")
+    first = until(task.attempt(), "done")
+    task.clear()
+    assert until(task.attempt(retrain=True), "training").attempt.job_id != first.attempt.job_id
 
 
 def test_a_retry_after_a_failed_run_goes_on_from_its_last_checkpoint(client: Client) -> None:
