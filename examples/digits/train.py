@@ -1,7 +1,8 @@
 """A small network learns scikit-learn's handwritten digits, epoch by epoch, and survives being interrupted.
 
 It writes a checkpoint after each epoch in the layout of the Hugging Face Trainer, with a server of its own beside the
-weights, and starts from the newest checkpoint that the platform put in place.
+weights, and starts from the newest checkpoint that the platform put in place: it goes on where that stopped, or, where
+it is the one that the run begins from, trains EPOCHS more epochs.
 """
 
 import json
@@ -21,6 +22,7 @@ BATCH = 32
 MOMENTUM = 0.9
 CHECKPOINTS = Path(os.environ.get("BT_CHECKPOINT_DIR", "checkpoints"))
 LOADED = Path(os.environ.get("BT_LOAD_CHECKPOINT_DIR", "loaded"))
+BEGINS_FROM = os.environ.get("TRUSS_TRAIN_BEGINS_FROM", "").split(",")
 
 
 def shifted(images: np.ndarray) -> np.ndarray:
@@ -99,9 +101,14 @@ def main() -> None:
     if folder:
         weights, speed = load_file(folder / "model.safetensors"), load_file(folder / "optimizer.safetensors")
         state = json.loads((folder / "trainer_state.json").read_text())
-        print(f"Resuming from {folder.name}, after epoch {state['epoch']:.0f}")
+        begins = folder.name in BEGINS_FROM
+        print(f"{'Beginning' if begins else 'Resuming'} from {folder.name}, after epoch {state['epoch']:.0f}")
+        if begins:
+            speed = {name: np.zeros_like(value) for name, value in weights.items()}
+            state |= {"max_steps": state["global_step"] + EPOCHS * steps_per_epoch, "log_history": []}
+    last = max(EPOCHS, state["max_steps"] // steps_per_epoch)
 
-    for epoch in range(int(state["epoch"]) + 1, EPOCHS + 1):
+    for epoch in range(int(state["epoch"]) + 1, last + 1):
         order = np.random.default_rng(epoch).permutation(len(train_x))[: steps_per_epoch * BATCH].reshape(-1, BATCH)
         loss = float(np.mean([step(weights, speed, train_x[batch], train_y[batch]) for batch in order]))
         _, probabilities = forward(weights, test_x)
@@ -114,7 +121,7 @@ def main() -> None:
             {"eval_loss": evaluation, "eval_accuracy": accuracy, **at},
         ]
         save(state["global_step"], weights, speed, state)
-        print(f"epoch {epoch:2d}/{EPOCHS}  loss {loss:.4f}  eval_loss {evaluation:.4f}  eval_accuracy {accuracy:.4f}")
+        print(f"epoch {epoch:2d}/{last}  loss {loss:.4f}  eval_loss {evaluation:.4f}  eval_accuracy {accuracy:.4f}")
 
 
 if __name__ == "__main__":

@@ -56,5 +56,5 @@ def test_the_wheel_has_every_file_of_the_examples(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if "/examples/" in name}
-    shipped = (path.relative_to(ROOT) for path in (ROOT / "examples").glob("*/*.py"))
+    shipped = (path.relative_to(ROOT) for path in (ROOT / "examples").glob("*/*") if path.suffix in (".py", ".json"))
     assert packed == {f"truss_train_core/{path.as_posix()}" for path in shipped}
