@@ -31,7 +31,7 @@ def record_assets(run: TrainingRun, *, dataset: str | None = None) -> None:
     chosen = record.choice.checkpoint
     page = remote.job_page(run.project_id, chosen.job_id)
     checkpoint = _asset(lineage.checkpoint(chosen.job_id, chosen.name), chosen.name, page)
-    made_of = [lineage.dataset(dataset).uri] if dataset else []
+    made_of: list[str | Asset] = [lineage.dataset(dataset).uri] if dataset else []
     _record(checkpoint, made_of, record.choice.model_dump(mode="json", exclude={"checkpoint"}))
     if record.deployment and run.deployment:
         deployed = record.deployment
