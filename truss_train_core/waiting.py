@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from truss_train_core.api.flows import Flow, emit, now, pause
+from truss_train_core.api.flows import Flow, emit, now, pause, rest
 from truss_train_core.errors import (
     RateLimited,
     ServerError,
@@ -101,9 +101,9 @@ def wait_until(
             answer = yield from patiently(ask, min(limits.outage, left))
             if content(answer):
                 return answer
-            delay = jittered(pace(answer))
+            interval = pace(answer)
         except TRANSIENT as raised:
-            error, delay = raised, 0.0
+            error, interval = raised, 0.0
         if limits.timeout is not None:
             spent = (yield from now()) - began
             left = limits.timeout - spent
@@ -111,4 +111,4 @@ def wait_until(
                 raise overdue(spent) from error
         if error:
             raise error
-        yield from pause(min(delay, left))
+        yield from rest(min(jittered(interval), left), min(interval, left))

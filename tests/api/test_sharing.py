@@ -14,7 +14,9 @@ import pytest
 
 from truss_train_core.api import endpoints
 from truss_train_core.api.client import AsyncClient, Client
+from truss_train_core.api.flows import rest
 from truss_train_core.api.retry import Retry
+from truss_train_core.api.sharing import Moments
 from truss_train_core.errors import ServerError
 from truss_train_core.remotes import Remote
 from truss_train_core.testing import ManualClock
@@ -150,3 +152,27 @@ def test_a_forked_child_does_not_wait_for_its_parents_question() -> None:
     client = Client(REMOTE, **settings(fork_while_asking, ManualClock()))
     client.send(endpoints.active_jobs())
     assert exits == [0]
+
+
+def test_who_looks_again_and_again_does_so_at_moments_that_all_have_in_common() -> None:
+    moments = Moments()
+    woken = {interval: 1000.7 + moments.until_next(1000.7, interval) for interval in (30.0, 29.0, 10.0, 2.0, 0.01)}
+    assert all(0 <= woken[interval] - 1000.7 <= interval for interval in woken)
+    longest = woken[30.0]
+    assert all(moments.until_next(longest, interval) == pytest.approx(interval) for interval in (30.0, 15.0, 7.5))
+    assert longest + moments.until_next(longest, 45.0) == pytest.approx(woken[30.0] + 30.0)
+    assert moments.until_next(1000.7, 0.0) == 0.0
+
+
+def test_waits_that_began_at_different_moments_wake_at_the_same_ones() -> None:
+    clock, woken = ManualClock(), []
+    with Client(REMOTE, **settings(Api(), clock)) as client:
+        for _ in range(3):
+            clock.advance(1.3)
+            client.run(rest(11.0, 10.0))
+            woken.append(clock.now())
+    with Client(REMOTE, **settings(Api(), clock, share=0)) as client:
+        client.run(rest(11.0, 10.0))
+    assert clock.pauses[-1] == 11.0
+    gaps = [(at - woken[0]) / 7.5 for at in woken]
+    assert gaps == pytest.approx([round(gap) for gap in gaps], abs=1e-3)

@@ -23,10 +23,10 @@ from typing_extensions import Self
 
 from truss_train_core.api import answers
 from truss_train_core.api.clock import Clock
-from truss_train_core.api.flows import Emit, Event, Flow, Now, Pause, Work
+from truss_train_core.api.flows import Emit, Event, Flow, Now, Pause, Rest, Work
 from truss_train_core.api.request import Request
 from truss_train_core.api.retry import Retry
-from truss_train_core.api.sharing import AsyncSharedAnswers, SharedAnswers
+from truss_train_core.api.sharing import AsyncSharedAnswers, Moments, SharedAnswers
 from truss_train_core.errors import Unreachable
 from truss_train_core.remotes import Remote, resolve_remote
 
@@ -54,10 +54,19 @@ def _ignore(event: Event) -> None:
 class _Sender:
     """What both clients share: where to send, and how a `Request` is put into HTTP. No I/O."""
 
-    def __init__(self, remote: Remote | str, *, retry: Retry | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, remote: Remote | str, *, retry: Retry | None = None, share: float = 0.0, clock: Clock | None = None
+    ) -> None:
         self.remote = resolve_remote(remote) if isinstance(remote, str) else remote
         self._retry = retry or Retry()
+        self._share = share
         self._clock = clock or Clock()
+        self._moments = Moments()
+
+    def _length(self, pause: Pause) -> float:
+        if self._share and isinstance(pause, Rest):
+            return self._moments.until_next(self._clock.now(), pause.interval)
+        return pause.seconds
 
     def _arguments(self, request: Request[Any]) -> dict[str, Any]:
         body = request.body
@@ -103,7 +112,8 @@ class Client(_Sender):
         remote: a `Remote`, or the name of one ("baseten", "local", a section of .trussrc, an address).
         retry: how long to repeat calls that are safe to repeat.
         share: seconds for which the answer to a question that many ask (which jobs are active) serves everyone who
-            uses this client: so that all waits of a process cost one call per interval. 0 shares nothing.
+            uses this client; those who wait then look at the same moments, so that all waits of a process cost one
+            call per interval. 0 shares nothing.
         clock: what pauses and hours come from.
         transport: an httpx transport, for tests and proxies.
 
@@ -120,9 +130,8 @@ class Client(_Sender):
         clock: Clock | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        super().__init__(remote, retry=retry, clock=clock)
+        super().__init__(remote, retry=retry, share=share, clock=clock)
         self._transport = transport
-        self._share = share
         self._owner = 0
         self._http: httpx.Client | None = None
         self._begin_in_this_process()
@@ -150,7 +159,7 @@ class Client(_Sender):
                     if isinstance(effect, Request):
                         value = self.send(effect)
                     elif isinstance(effect, Pause):
-                        self._clock.sleep(effect.seconds)
+                        self._clock.sleep(self._length(effect))
                     elif isinstance(effect, Now):
                         value = self._clock.now()
                     elif isinstance(effect, Emit):
@@ -210,8 +219,7 @@ class AsyncClient(_Sender):
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(remote, retry=retry, clock=clock)
-        self._share = share
+        super().__init__(remote, retry=retry, share=share, clock=clock)
         self._shared = AsyncSharedAnswers(share, self._clock)
         self._http = httpx.AsyncClient(**self._http_settings(), transport=transport)
 
@@ -233,7 +241,7 @@ class AsyncClient(_Sender):
                     if isinstance(effect, Request):
                         value = await self.send(effect)
                     elif isinstance(effect, Pause):
-                        await self._clock.asleep(effect.seconds)
+                        await self._clock.asleep(self._length(effect))
                     elif isinstance(effect, Now):
                         value = self._clock.now()
                     elif isinstance(effect, Emit):

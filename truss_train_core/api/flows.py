@@ -40,6 +40,17 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Rest(Pause):
+    """A pause between two looks. A client whose answers are shared may end it earlier: when others look, too.
+
+    Attributes:
+        interval: the longest that it may take then.
+    """
+
+    interval: float
+
+
+@dataclass(frozen=True)
 class Now:
     """Ask for the time: seconds since the epoch, as a float."""
 
@@ -71,6 +82,11 @@ def send(request: Request[T]) -> Flow[T]:
 def pause(seconds: float) -> Flow[None]:
     """Let `seconds` pass."""
     yield Pause(seconds)
+
+
+def rest(seconds: float, interval: float) -> Flow[None]:
+    """Let `seconds` pass, or less than `interval` until others of the same client look, too."""
+    yield Rest(seconds, interval)
 
 
 def now() -> Flow[float]:

@@ -7,6 +7,7 @@ aware datetimes; sizes are bytes; logs carry nanoseconds since the epoch, as tex
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -180,6 +181,11 @@ class SearchJobs(Wire):
 
 class JobsAnswer(Wire):
     training_jobs: list[TrainingJob]
+
+    @cached_property
+    def by_id(self) -> dict[str, TrainingJob]:
+        """The jobs by their ids, sorted once for all who share this answer."""
+        return {job.id: job for job in self.training_jobs}
 
 
 class AWSCredentials(Wire):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
@@ -42,3 +44,8 @@ class Request(Generic[T]):
     to: Literal["api", "graphql", "url", "model"] = "api"
     timeout: float | None = None
     local_extension: Mapping[str, Any] | None = None
+
+    @cached_property
+    def question(self) -> str:
+        """What is asked: requests that ask the same have equal ones."""
+        return json.dumps([self.method, self.path, dict(self.query), self.body], sort_keys=True)

@@ -2,13 +2,16 @@
 
 Requests are values, so equal questions are recognised. The first who asks sends; those who come meanwhile, or within
 some seconds after, get the same outcome, an error included: during an outage nobody queues up to find out again.
+
+Those who ask again and again do so at the same `Moments`: asked at a moment of one's own, every question would be new.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import json
+import math
+import random
 import threading
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -64,7 +67,7 @@ class SharedAnswers(_Answers):
 
     def answer(self, request: Request[T], ask: Callable[[Request[T]], T]) -> T:
         """The answer to `request`: a fresh one that is there already, or what `ask` returns or raises."""
-        question = _question(request)
+        question = request.question
         with self._locks[question]:
             outcome = self._fresh(question)
             if outcome is None:
@@ -85,7 +88,7 @@ class AsyncSharedAnswers(_Answers):
 
     async def answer(self, request: Request[T], ask: Callable[[Request[T]], Awaitable[T]]) -> T:
         """As `SharedAnswers.answer`."""
-        question = _question(request)
+        question = request.question
         async with self._locks[question]:
             outcome = self._fresh(question)
             if outcome is None:
@@ -97,5 +100,24 @@ class AsyncSharedAnswers(_Answers):
         return answer
 
 
-def _question(request: Request[Any]) -> str:
-    return json.dumps([request.method, request.path, dict(request.query), request.body], sort_keys=True)
+class Moments:
+    """Moments that all who wait on one client have in common: every 30 s, and, for those who look more often, at
+    halves, quarters and so on in between. Another client has others, so that processes do not all call at one moment.
+    """
+
+    _LONGEST = 30.0
+
+    def __init__(self) -> None:
+        self._offset = random.uniform(0.0, self._LONGEST)  # noqa: S311 (spread, not secrecy)
+
+    def until_next(self, now: float, interval: float) -> float:
+        """Seconds until the next moment of those that lie at most `interval` seconds apart.
+
+        Args:
+            now: seconds since the epoch.
+            interval: seconds; 0 for no pause at all.
+        """
+        if interval <= 0:
+            return 0.0
+        apart = self._LONGEST / 2.0 ** max(0, math.ceil(math.log2(self._LONGEST / interval)))
+        return apart - (now - self._offset) % apart

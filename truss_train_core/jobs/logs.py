@@ -16,8 +16,9 @@ handed over twice.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from truss_train_core.api import endpoints
@@ -117,6 +118,8 @@ def _read_page(
     job: TrainingJob, cursor: LogCursor, position: int, end: int
 ) -> Flow[tuple[tuple[LogLine, ...], LogCursor, int | None]]:
     """Ask for the lines from `position` on: the new ones, the cursor after them, and where the next page begins."""
+    # Whatever was printed before this is visible by now, though clocks differ: `end` is a minute ahead of ours.
+    complete = end - 3 * LATE_MILLIS
     end = max(end, position + LATE_MILLIS)
     window_end = min(end, position + LOG_WINDOW_MILLIS)
     request = endpoints.job_logs(
@@ -128,44 +131,59 @@ def _read_page(
         limit=LOG_LIMIT,
     )
     answer = (yield from send(request)).logs
-    new, seen = _unseen(answer, cursor.seen)
+    millis = [int(line.timestamp) // 1_000_000 for line in answer]
+    new = _unseen(answer, millis, cursor.seen)
+
+    def cursor_at(start: int, position: int | None = None) -> LogCursor:
+        start = max(start, _again(millis, cursor.seen, complete, position))
+        return LogCursor(start_millis=start, seen=_seen_since(start, answer, millis, cursor.seen))
+
     if len(answer) < LOG_LIMIT and window_end == end:
-        return new, _settled(seen, cursor.start_millis), None
+        return new, cursor_at(cursor.start_millis), None
     if len(answer) < LOG_LIMIT:
-        return new, _settled(seen, max(cursor.start_millis, window_end - LATE_MILLIS)), window_end
-    last = int(answer[-1].timestamp) // 1_000_000
+        return new, cursor_at(max(cursor.start_millis, window_end - LATE_MILLIS)), window_end
+    last = millis[-1]
     if last > position:
-        return new, _settled(seen, cursor.start_millis, last), last
+        return new, cursor_at(cursor.start_millis, last), last
     yield from emit(
         Notice(
             about=f"log of {describe(job)}",
             text=f"holds {LOG_LIMIT} lines or more in the millisecond {last}; those beyond {LOG_LIMIT} cannot be read",
         )
     )
-    return new, _settled(seen, last + 1), last + 1
+    return new, cursor_at(last + 1), last + 1
 
 
-def _unseen(lines: Sequence[LogLine], seen: dict[str, int]) -> tuple[tuple[LogLine, ...], Counter[str]]:
-    """Those of the lines that were not seen yet, and what has been seen after them."""
+def _unseen(lines: Sequence[LogLine], millis: Sequence[int], seen: Mapping[str, int]) -> tuple[LogLine, ...]:
+    """Those of the lines that were not seen yet."""
+    beyond = bisect_right(millis, max(map(_mark_millis, seen), default=-1))
     met: Counter[str] = Counter()
     new = []
-    for line in lines:
+    for line in lines[:beyond]:
         mark = _mark(line)
         met[mark] += 1
         if met[mark] > seen.get(mark, 0):
             new.append(line)
-    return tuple(new), Counter(seen) | met
+    return (*new, *lines[beyond:])
 
 
-def _settled(seen: Counter[str], start: int, position: int | None = None) -> LogCursor:
-    """The cursor that reads the last minute again, or as much of it as fits, but from `position` on in any case."""
-    millis = sorted(_mark_millis(mark) for mark in seen.elements())
-    if millis:
-        again = millis[-1] - LATE_MILLIS
-        if len(millis) > SEEN_LIMIT:
-            again = max(again, millis[-SEEN_LIMIT])
-        start = max(start, again if position is None else min(again, position))
-    return LogCursor(start_millis=start, seen={mark: n for mark, n in seen.items() if _mark_millis(mark) >= start})
+def _again(millis: Sequence[int], seen: Mapping[str, int], complete: int, position: int | None) -> int:
+    """From when on to read again: the last minute, or as much of it as may be late and fits; `position` in any case."""
+    first, last = (millis[0], millis[-1]) if millis else (0, -1)
+    others = [at for mark in Counter(seen).elements() if not first <= (at := _mark_millis(mark)) <= last]
+    ordered = sorted([*others, *millis])
+    if not ordered:
+        return 0
+    again = max(ordered[-1] - LATE_MILLIS, min(complete, ordered[-1]))
+    if len(ordered) > SEEN_LIMIT:
+        again = max(again, ordered[-SEEN_LIMIT])
+    return again if position is None else min(again, position)
+
+
+def _seen_since(start: int, lines: Sequence[LogLine], millis: Sequence[int], seen: Mapping[str, int]) -> dict[str, int]:
+    """What has been seen from `start` on."""
+    here = Counter(_mark(line) for line, at in zip(lines, millis, strict=True) if at >= start)
+    return here | Counter({mark: times for mark, times in seen.items() if _mark_millis(mark) >= start})
 
 
 def _horizon(job: TrainingJob, at: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, now, send
@@ -12,6 +13,8 @@ from truss_train_core.errors import ApiError, JobFailed, JobNotFound, NotFound, 
 from truss_train_core.events import ApiOutage, JobStatusChanged, Notice
 from truss_train_core.jobs.stopping import describe
 from truss_train_core.waiting import FOREVER, Limits, wait_until
+
+_active_jobs = lru_cache(maxsize=64)(endpoints.active_jobs)  # asked over and over by every wait
 
 Companion = Callable[[TrainingJob], Flow[None]]
 """What goes along with a wait: called with a job after every look at it, the last one included."""
@@ -49,13 +52,13 @@ def poll(jobs: Sequence[TrainingJob]) -> Flow[dict[str, TrainingJob]]:
     is no longer among the active ones. The first is a call that many waits can share, see `Client(share=…)`.
     """
     projects = {job.training_project_id for job in jobs}
-    answer = yield from send(endpoints.active_jobs(next(iter(projects)) if len(projects) == 1 else None))
-    active = {job.id: job for job in answer.training_jobs}
+    answer = yield from send(_active_jobs(next(iter(projects)) if len(projects) == 1 else None))
     found: dict[str, TrainingJob] = {}
     for job in jobs:
         try:
             found[job.id] = (
-                active.get(job.id) or (yield from send(endpoints.get_job(job.training_project_id, job.id))).training_job
+                answer.by_id.get(job.id)
+                or (yield from send(endpoints.get_job(job.training_project_id, job.id))).training_job
             )
         except NotFound:
             continue

@@ -1,0 +1,99 @@
+"""Processes and what they cost: wall time, processor time, peak memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryFile
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one process, its start included.
+
+    Attributes:
+        wall: seconds until it ended.
+        processor: seconds, in it and in those of its children that it waited for.
+        memory: bytes of its peak.
+    """
+
+    wall: float
+    processor: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of one side, in all rounds."""
+
+    rounds: tuple[Cost, ...]
+
+    def median(self, what: str) -> float:
+        """The median of an attribute of `Cost`."""
+        return median(getattr(each, what) for each in self.rounds)
+
+    def ratio(self, other: Costs, what: str) -> float:
+        """How many times the other's: the median over the rounds, in each of which both met the same machine."""
+        pairs = zip(self.rounds, other.rounds, strict=True)
+        return median(getattr(mine, what) / getattr(its, what) for mine, its in pairs)
+
+
+def python(environment: str = ".venv") -> Path:
+    """The interpreter of one of the project's environments."""
+    return ROOT / environment / "bin" / "python"
+
+
+def cost_of(
+    command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, directory: Path = ROOT
+) -> Cost:
+    """Run a command to its end.
+
+    Raises:
+        RuntimeError: it failed; with what it said.
+    """
+    with TemporaryFile() as said:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command, env=environment, cwd=directory, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            words = said.read().decode(errors="replace")
+            raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{words}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * unit)
+
+
+def in_turn(sides: Mapping[str, Callable[[], Cost]], rounds: int) -> dict[str, Costs]:
+    """Measure all sides in each round, after one that does not count: it reads files and writes bytecode."""
+    taken = [{name: measure() for name, measure in sides.items()} for _ in range(rounds + 1)][1:]
+    return {name: Costs(tuple(each[name] for each in taken)) for name in sides}
+
+
+def told_by(module: str, *arguments: object) -> dict[str, Any]:
+    """What a module of this package prints as JSON when it is run as a program, in a process of its own."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def used_by_this_process() -> dict[str, float]:
+    """Its processor time in seconds, and its memory and peak memory in bytes, so far."""
+    spent = time.process_time()
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    memory, peak = (int(status[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+    return {"processor": spent, "memory": memory, "peak": peak}

@@ -1,0 +1,1 @@
+"""One module for each row, with a function `measure(quick)`."""

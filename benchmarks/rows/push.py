@@ -1,0 +1,28 @@
+"""A push of 20,000 files and 600 MB to a loopback object store, the whole process."""
+
+from __future__ import annotations
+
+from benchmarks.pushing import OURS, TAR, TRUSS, pushing
+from benchmarks.results import Goal, Result, megabytes, seconds
+
+
+def measure(quick: bool) -> Result:
+    files, total, rounds = (500, 15_000_000, 1) if quick else (20_000, 600_000_000, 3)
+    with pushing(files, total // files) as tree:
+        costs = tree.in_turn(rounds, OURS, TRUSS, TAR)
+    ours = costs[OURS]
+    return Result(
+        title=f"A push of {files:,} files, {total / 1e6:.0f} MB, to a loopback object store, the whole process",
+        goals=(
+            Goal("wall time, of truss's", ours.ratio(costs[TRUSS], "wall"), 1 / 4),
+            Goal("wall time, of the limit", ours.ratio(costs[TAR], "wall"), 1.5),
+            Goal("peak memory", ours.median("memory") / 1e6, 100, "MB"),
+        ),
+        columns=("", "wall", "processor", "peak memory"),
+        table=[
+            (name, seconds(each.median("wall")), seconds(each.median("processor")), megabytes(each.median("memory")))
+            for name, each in costs.items()
+        ],
+        remark="The limit is `tar` piped into one upload that is neither signed nor hashed; its memory is that of the "
+        "larger of its processes. The store throws away what it gets.",
+    )
