@@ -2,7 +2,7 @@
 
     python tests/chaos/survival.py --kills 200 --jobs 20 --seed 1
 
-Each job notes by itself, outside of the platform, what it printed and how it ended; the platform must tell the same.
+Each job notes by itself, in its home, what it printed and how it ended; the platform must tell the same.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from truss_train_core.definitions import (
     TrainingProject,
 )
 from truss_train_core.errors import Rejected, TrussTrainError
+from truss_train_core.local.processes.process_family import MARK
 from truss_train_core.local.runner import JobState
 from truss_train_core.local.statefiles import STATE_FILE, read_json
 from truss_train_core.pushing import push_once_flow
@@ -49,7 +50,7 @@ WEIGHTS = 1000  # bytes
 KEY = "chaos"
 WORKER = f"""
 import os, pathlib, sys, time
-notes = pathlib.Path(os.environ["NOTES"] + "-" + os.environ["BT_NODE_RANK"]).open("w", buffering=1)
+notes = (pathlib.Path.home() / "notes").open("w", buffering=1)
 for n in range({LINES}):
     print("line", n, flush=True)
     notes.write(f"{{n}}\\n")
@@ -114,13 +115,14 @@ class Watched:
     """A job and what it noted itself."""
 
     kind: str
-    notes: Path
+    name: str
+    data: Path
     project_id: str = ""
     job_id: str = ""
     faults: list[str] = field(default_factory=list)
 
     def noted(self, rank: int) -> list[str]:
-        file = Path(f"{self.notes}-{rank}")
+        file = self.data / "jobs" / self.job_id / "work" / f"rank-{rank}" / "root" / "notes"
         return file.read_text().splitlines() if file.exists() else []
 
     @property
@@ -140,7 +142,8 @@ def survive(kills: int, at_once: int, seed: int, directory: Path) -> Counter[str
             with killed(server, kills):
                 while server.kills < kills:
                     wave = [
-                        Watched(KINDS[n % len(KINDS)], directory / f"notes-{len(watched) + n}") for n in range(at_once)
+                        Watched(KINDS[n % len(KINDS)], f"job-{len(watched) + n}", directory / "data")
+                        for n in range(at_once)
                     ]
                     watched += wave
                     with ThreadPoolExecutor(at_once) as threads:
@@ -181,14 +184,14 @@ def killed(server: Server, kills: int) -> Iterator[None]:
 def live(client: Client, each: Watched, source: Path, directory: Path, chance: random.Random) -> None:
     """Submit a job, do to it what its kind says, and wait for its end."""
     job = TrainingJob(
-        name=each.notes.name,
+        name=each.name,
         image=Image(base_image="python"),
         compute=Compute(
             node_count=len(each.ranks), availability_model="spot" if each.kind == "preempted" else "dedicated"
         ),
         runtime=Runtime(
             start_commands=["exec python worker.py"],
-            environment_variables={"NOTES": str(each.notes), "KIND": each.kind},
+            environment_variables={"KIND": each.kind},
             checkpointing_config=CheckpointingConfig(enabled=True),
         ),
     )
@@ -271,7 +274,7 @@ def processes_of(directory: Path) -> list[str]:
     found = []
     for process in psutil.process_iter():
         try:
-            if str(directory) in " ".join(process.cmdline()) + process.cwd():
+            if str(directory) in " ".join([*process.cmdline(), process.cwd(), process.environ().get(MARK, "")]):
                 found.append(f"{process.pid} {process.cmdline()}")
         except psutil.Error:
             continue

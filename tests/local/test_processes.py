@@ -15,8 +15,9 @@ import pytest
 from running_jobs import INTERVALS, Jobs, is_running, wait_for
 
 from truss_train_core.local import joblogs
-from truss_train_core.local.processes.rank_environment import temporary_directory
-from truss_train_core.local.runner import LoadedCheckpoint
+from truss_train_core.local.processes import sandbox
+from truss_train_core.local.processes.rank_environment import places_of, temporary_directory
+from truss_train_core.local.runner import JobSpec, LoadedCheckpoint
 
 SAVES_ON_SIGTERM = """
     import os, pathlib, signal, sys, time
@@ -35,11 +36,20 @@ SAVES_ON_SIGTERM = """
 """
 
 
-@pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[Jobs]:
-    jobs = Jobs(tmp_path)
+WHY_NOT = sandbox.why_not()
+SANDBOXED = pytest.param(True, id="sandboxed", marks=pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)))
+
+
+@pytest.fixture(params=[pytest.param(False, id="plain"), SANDBOXED])
+def jobs(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Jobs]:
+    jobs = Jobs(tmp_path, sandboxed=request.param)
     yield jobs
     jobs.clean_up()
+
+
+def home(spec: JobSpec) -> Path:
+    """What the first rank calls ~."""
+    return places_of(spec, 0).home
 
 
 def numbers(path: Path) -> list[int]:
@@ -136,18 +146,18 @@ def supervisors_of(directory: Path) -> list[int]:
     return found
 
 
-def test_background_processes_live_until_the_last_command_has_ended(jobs: Jobs, tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
+def test_background_processes_live_until_the_last_command_has_ended(jobs: Jobs) -> None:
     spec = jobs.submit(
-        f"sleep 60 & echo $! >> {pids}; (setsid sleep 61 & echo $! >> {pids})",
-        f"for pid in $(cat {pids}); do kill -0 $pid && echo lives; done",
+        "sleep 60 & echo $! >> ~/pids; (setsid sleep 61 & echo $! >> ~/pids)",
+        "for pid in $(cat ~/pids); do kill -0 $pid && echo lives; done",
     )
 
     assert jobs.ended(spec).phase == "completed"
 
+    pids = numbers(home(spec) / "pids")
     assert jobs.log(spec).count("lives\n") == 2
-    assert len(numbers(pids)) == 2
-    assert not any(is_running(pid) for pid in numbers(pids))
+    assert len(pids) == 2
+    assert not any(is_running(pid) for pid in pids)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere init adopts and buries orphans")
@@ -162,15 +172,15 @@ def test_orphans_that_end_leave_no_zombies(jobs: Jobs) -> None:
 # ---------------------------------------------------------------- stopping
 
 
-def test_stop_ends_the_whole_group_and_daemons(jobs: Jobs, tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
+def test_stop_ends_the_whole_group_and_daemons(jobs: Jobs) -> None:
     daemon = "import os, sys, time; os.setsid() if os.fork() == 0 else sys.exit(); "
     spec = jobs.submit(
-        f"""sleep 60 & echo $! >> {pids}
-        python -c '{daemon} open("{pids}", "a").write(f"{{os.getpid()}}\\n"); time.sleep(60)'
+        f"""cd; sleep 60 & echo $! >> pids
+        python -c '{daemon} open("pids", "a").write(f"{{os.getpid()}}\\n"); time.sleep(60)'
         echo ready; sleep 62; true"""
     )
     jobs.printed(spec, "ready\n")
+    pids = home(spec) / "pids"
     wait_for(lambda: len(numbers(pids)) == 2, "both pids")
 
     jobs.runner.stop(spec.directory, "stopped")
@@ -323,11 +333,11 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert "done\n" in jobs.log(spec)
 
 
-def test_a_killed_supervisor_leaves_nothing_running_and_the_job_failed(jobs: Jobs, tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
+def test_a_killed_supervisor_leaves_nothing_running_and_the_job_failed(jobs: Jobs) -> None:
     spec = jobs.submit(
-        f"echo $$ >> {pids}; sleep 60 & echo $! >> {pids}; (setsid sleep 60 & echo $! >> {pids}); sleep 60; true"
+        "cd; echo $$ >> pids; sleep 60 & echo $! >> pids; (setsid sleep 60 & echo $! >> pids); sleep 60; :"
     )
+    pids = home(spec) / "pids"
     wait_for(lambda: len(numbers(pids)) == 3, "three pids")
     supervisor = jobs.state(spec).supervisor_pid
     assert supervisor is not None
@@ -459,7 +469,7 @@ def test_notices_head_the_log_and_temporary_files_are_removed(jobs: Jobs) -> Non
 
     first, *_ = joblogs.read_window(spec.directory, limit=1)
     assert (first.message, first.level) == ("N\n", "INFO")
-    assert str(temporary_directory(spec.directory)) in jobs.log(spec)
+    assert ("/tmp\n" if spec.sandboxed else str(temporary_directory(spec.directory))) in jobs.log(spec)
     assert not temporary_directory(spec.directory).exists()
 
 

@@ -61,6 +61,10 @@ class Server:
         path = f"/v1/training_projects/{project}/jobs"
         return f"{path}/{self.call('POST', path, {'training_job': body})['training_job']['id']}"
 
+    def home(self, job: str) -> Path:
+        """What the job calls ~."""
+        return self.data_dir / "jobs" / job.rpartition("/")[2] / "work/rank-0/root"
+
     def status(self, job: str) -> str:
         return str(self.call("GET", job)["training_job"]["current_status"])
 
@@ -84,13 +88,12 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 @pytest.mark.slow
-def test_a_job_survives_the_death_of_its_server(server: Server, tmp_path: Path) -> None:
+def test_a_job_survives_the_death_of_its_server(server: Server) -> None:
     server.start()
-    go = tmp_path / "go"
-    job = server.job(f"echo waiting; while [ ! -e {go} ]; do sleep 0.05; done; echo went on")
+    job = server.job("echo waiting; while [ ! -e ~/go ]; do sleep 0.05; done; echo went on")
     wait_until(lambda: "waiting\n" in server.log(job))
     server.end(signal.SIGKILL)
-    go.touch()
+    (server.home(job) / "go").touch()
     server.start()
     wait_until(lambda: server.status(job) == "TRAINING_JOB_COMPLETED")
 
@@ -160,10 +163,10 @@ def test_an_answer_is_not_held_back(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_sigterm_ends_the_server_well_and_all_that_it_ran_if_so_asked(server: Server, tmp_path: Path) -> None:
+def test_sigterm_ends_the_server_well_and_all_that_it_ran_if_so_asked(server: Server) -> None:
     server.start("--stop-grace", "5")
-    pid = tmp_path / "pid"
-    server.job(f"echo $$ > {pid}; sleep 600")
+    job = server.job("echo $$ > ~/pid; sleep 600")
+    pid = server.home(job) / "pid"
     wait_until(lambda: pid.exists() and pid.read_text().strip())
 
     assert server.end(signal.SIGTERM) == 0

@@ -55,8 +55,9 @@ def write_tar(path: Path, files: Mapping[str, str]) -> Path:
 class Jobs:
     """Jobs below one directory, run by a `ProcessRunner` with short intervals."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, **fields: Any) -> None:
         self.base = base
+        self.fields = fields
         self.runner = ProcessRunner(INTERVALS)
         self._specs: list[JobSpec] = []
 
@@ -76,6 +77,7 @@ class Jobs:
                 "checkpoint_store": self.base / "checkpoints" / f"job{number}",
                 "stop_grace": 10.0,
                 "python": Path(sys.executable),
+                **self.fields,
                 **fields,
             }
         )

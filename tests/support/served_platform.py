@@ -160,7 +160,7 @@ class Served:
 def served(data_dir: Path, **options: Any) -> Iterator[Served]:
     """A platform with its own port and directory."""
     runner, serving = ScriptedRunner(), ScriptedServing()
-    chosen = ServeOptions(data_dir=data_dir, remote=None, **options)
+    chosen = ServeOptions(data_dir=data_dir, remote=None, sandbox=False, **options)
     with contextlib.ExitStack() as stack:
         data = stack.enter_context(held(data_dir))
         platform = stack.enter_context(opened(data, chosen, runner, serving))

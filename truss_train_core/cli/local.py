@@ -56,6 +56,14 @@ def serve(
     remote: Annotated[
         str, typer.Option(metavar="NAME", help="Section of ~/.trussrc to write address and key into; '' for none.")
     ] = "local",
+    sandbox: Annotated[
+        bool | None,
+        typer.Option(
+            "--sandbox/--no-sandbox",
+            show_default=False,
+            help="Run jobs and deployments in a sandbox (bubblewrap), or not; otherwise where that is possible.",
+        ),
+    ] = None,
     stop_all_on_exit: Annotated[
         bool, typer.Option("--stop-all-on-exit", help="End jobs and deployments too; otherwise they go on.")
     ] = False,
@@ -82,6 +90,7 @@ def serve(
         stop_grace=stop_grace,
         python=python,
         remote=remote or None,
+        sandbox=sandbox,
         stop_all_on_exit=stop_all_on_exit,
     )
     serve(chosen, lambda ready: _say_ready(chosen, ready, form))
@@ -130,12 +139,22 @@ def _check_local(is_local: bool, remote: str | None) -> None:
 
 def _say_ready(chosen: ServeOptions, ready: Ready, form: Format) -> None:
     if form is Format.JSON:
-        said = {"url": ready.url, "key_file": str(ready.key_file), "remote": chosen.remote, "sign_in": ready.sign_in}
+        said = {
+            "url": ready.url,
+            "key_file": str(ready.key_file),
+            "remote": chosen.remote,
+            "sign_in": ready.sign_in,
+            "sandboxed": ready.unsandboxed is None,
+        }
         output.print_json(said, indent=None)
         return
     reach = f"use it with --remote {chosen.remote}" if chosen.remote else f"its key is in {ready.key_file}"
     say = output.stdout().print
     say(f"Serving {ready.url} from {ready.key_file.parent}; {reach}. Ctrl-C stops it.", soft_wrap=True)
+    if ready.unsandboxed is None:
+        say("Jobs run in a sandbox: of this machine's files they see the system's programs and what is their own.")
+    else:
+        say(f"Jobs run without a sandbox, and may do what you may: {ready.unsandboxed}.", soft_wrap=True)
     say(f"In a browser: {ready.sign_in} (works once; `truss-train local sign-in` prints another)", soft_wrap=True)
 
 

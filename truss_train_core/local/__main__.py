@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--stop-grace", type=float, default=ServeOptions.stop_grace)
     parser.add_argument("--python", type=Path, default=ServeOptions.python)
     parser.add_argument("--remote", help="section of .trussrc to write; none by default")
+    parser.add_argument("--sandbox", action=argparse.BooleanOptionalAction)
     parser.add_argument("--stop-all-on-exit", action="store_true")
     try:
         serve(ServeOptions(**vars(parser.parse_args())), _say_ready)
@@ -36,7 +37,12 @@ def main() -> int:
 
 
 def _say_ready(ready: Ready) -> None:
-    said = {"url": ready.url, "key_file": str(ready.key_file), "sign_in": ready.sign_in}
+    said = {
+        "url": ready.url,
+        "key_file": str(ready.key_file),
+        "sign_in": ready.sign_in,
+        "sandboxed": ready.unsandboxed is None,
+    }
     print(json.dumps(said), flush=True)  # noqa: T201
 
 

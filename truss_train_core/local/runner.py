@@ -67,6 +67,7 @@ class JobSpec(_Value):
         retry_count: value of BT_RETRY_COUNT.
         stop_grace: seconds between SIGTERM and SIGKILL.
         python: the interpreter whose packages the job's virtual environment sees.
+        sandboxed: whether the commands see a container's paths, and of the data directory only what is theirs.
     """
 
     job_id: str
@@ -96,6 +97,7 @@ class JobSpec(_Value):
     retry_count: int = 0
     stop_grace: float = 30.0
     python: Path
+    sandboxed: bool = False
     notices: tuple[str, ...] = ()
     """Lines for the head of the log: what the definition asked for and this platform does otherwise."""
 
@@ -211,6 +213,7 @@ class ServerSpec(_Value):
         environment: variables, secrets resolved.
         secrets: the values among them that are secrets: they are masked in the log.
         readiness_timeout: seconds to become ready before the deployment counts as failed.
+        sandboxed: whether the process sees of the data directory only what is its own.
     """
 
     deployment_id: str
@@ -226,6 +229,7 @@ class ServerSpec(_Value):
     secrets: tuple[str, ...] = Field(default=(), repr=False)
     readiness_timeout: float = 600.0
     python: Path
+    sandboxed: bool = False
 
 
 class ServerState(_Value):

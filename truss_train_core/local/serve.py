@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from starlette.applications import Starlette
 
 from truss_train_core.errors import LocalPlatformError
 from truss_train_core.local.pages.feeds import Feeds
-from truss_train_core.local.processes import serving
+from truss_train_core.local.processes import sandbox, serving
 from truss_train_core.local.processes.runner import ProcessRunner
 from truss_train_core.local.runner import Runner
 from truss_train_core.local.server.app import advance, create_app
@@ -66,6 +66,7 @@ class ServeOptions:
         stop_grace: seconds between SIGTERM and SIGKILL for jobs.
         python: the interpreter whose packages jobs and deployments see.
         remote: section of `.trussrc` to write the address and key into; None to leave that file alone.
+        sandbox: whether commands of jobs and deployments run in a sandbox (`processes.sandbox`); None: where they can.
         stop_all_on_exit: end all jobs and deployments with the server, for demonstrations and tests.
     """
 
@@ -78,6 +79,7 @@ class ServeOptions:
     stop_grace: float = 30.0
     python: Path = Path(sys.executable)
     remote: str | None = "local"
+    sandbox: bool | None = None
     stop_all_on_exit: bool = False
 
 
@@ -89,11 +91,13 @@ class Ready:
         url: where.
         key_file: holds the key that clients send.
         sign_in: a link to the pages, which signs one browser in.
+        unsandboxed: why jobs and deployments do not run in a sandbox; None where they do.
     """
 
     url: str
     key_file: Path
     sign_in: str = field(repr=False)
+    unsandboxed: str | None
 
 
 def serve(options: ServeOptions, on_ready: Callable[[Ready], None] = lambda ready: None) -> None:
@@ -104,10 +108,12 @@ def serve(options: ServeOptions, on_ready: Callable[[Ready], None] = lambda read
         on_ready: called once, when requests are answered.
 
     Raises:
-        LocalPlatformError: the port or the data directory is in use, the data are of a newer release, or the disk is
-            full. Nothing was started.
+        LocalPlatformError: the port or the data directory is in use, the data are of a newer release, the disk is full,
+            or a sandbox is asked for that there cannot be. Nothing was started.
         RemoteError: `.trussrc` cannot be written.
     """
+    unsandboxed = why_unsandboxed(options)
+    options = replace(options, sandbox=unsandboxed is None)
     with held(options.data_dir) as data, _bound(options) as listener, opened(data, options) as platform:
         port = listener.getsockname()[1]
         url = (
@@ -118,10 +124,24 @@ def serve(options: ServeOptions, on_ready: Callable[[Ready], None] = lambda read
         if options.remote:
             write_remote(options.remote, url=url, api_key=platform.api_key)
         app = create_app(platform, at_the_end=stop_all) if options.stop_all_on_exit else create_app(platform)
-        ready = Ready(url, data.key_file, app.state.pages.access.link(url))
+        ready = Ready(url, data.key_file, app.state.pages.access.link(url), unsandboxed)
         server = _Server(app, partial(on_ready, ready))
         with _signals_end_it_well():
             asyncio.run(server.serve(sockets=[listener]))
+
+
+def why_unsandboxed(options: ServeOptions) -> str | None:
+    """Why commands will not run in a sandbox; None where they will.
+
+    Raises:
+        LocalPlatformError: a sandbox is asked for, and there can be none.
+    """
+    if options.sandbox is False:
+        return "--no-sandbox was given"
+    reason = sandbox.why_not()
+    if reason and options.sandbox:
+        raise LocalPlatformError(f"Jobs cannot run in a sandbox: {reason}.", hint="Leave --sandbox out.")
+    return reason
 
 
 @contextmanager
@@ -152,6 +172,7 @@ def opened(
             capacity=options.capacity,
             stop_grace=options.stop_grace,
             names=(options.host, *options.allowed_hosts),
+            sandboxed=bool(options.sandbox),
         )
     finally:
         database.close()

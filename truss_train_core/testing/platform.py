@@ -58,6 +58,7 @@ class LocalPlatform:
         capacity: Mapping[str, int] | None = None,
         stop_grace: float = 5.0,
         python: Path | None = None,
+        sandbox: bool = False,
     ) -> Iterator[LocalPlatform]:
         """Start a platform, and end it with all its jobs and deployments.
 
@@ -66,12 +67,15 @@ class LocalPlatform:
             capacity: GPUs by type, and "CPU"; None for the platform's own idea.
             stop_grace: seconds between SIGTERM and SIGKILL for jobs.
             python: the interpreter whose packages jobs see; None for this one.
+            sandbox: whether jobs run in a sandbox, which needs bubblewrap. Without one a test runs alike on every
+                machine, and its jobs see its files.
 
         Raises:
             LocalPlatformError: it did not start; with what it said.
         """
         command = [sys.executable, "-m", "truss_train_core.local", "--port", "0", "--stop-all-on-exit"]
         command += ["--data-dir", str(data_dir), "--stop-grace", str(stop_grace)]
+        command.append("--sandbox" if sandbox else "--no-sandbox")
         if capacity:
             command += ["--capacity", ",".join(f"{kind}={count}" for kind, count in capacity.items())]
         if python:

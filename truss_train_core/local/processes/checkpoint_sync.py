@@ -20,7 +20,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -74,17 +74,33 @@ class _Tracked:
 class CheckpointSync(threading.Thread):
     """Looks at the ranks' checkpoint directories every `interval` seconds, and copies what is new.
 
+    Args:
+        roots: the checkpoint directory of each rank.
+        store: where the copies go.
+        interval: seconds between two looks.
+        settle: seconds over which files must have stayed the same.
+        behind: for a link in a rank's directory, the file that it leads to; None where that is none of the job's.
+
     Attributes:
         is_pending: whether a checkpoint is yet to be copied.
         error: why the last attempt to copy failed, or None.
     """
 
-    def __init__(self, roots: Sequence[Path], store: Path, *, interval: float, settle: float) -> None:
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        store: Path,
+        *,
+        interval: float,
+        settle: float,
+        behind: Callable[[Path], Path | None] = lambda link: link,
+    ) -> None:
         super().__init__(name="checkpoint-sync", daemon=True)
         self._roots = roots
         self._store = store
         self._interval = interval
         self._settle = settle
+        self._behind = behind
         self._tracked: dict[str, _Tracked] = {}
         self._published: dict[str, _Tracked] | None = None
         self._finished = threading.Event()
@@ -139,7 +155,7 @@ class CheckpointSync(threading.Thread):
 
     def _look(self) -> None:
         now = time.monotonic()
-        found = _checkpoints_in(self._roots)
+        found = self._checkpoints()
         for name in self._tracked.keys() | found.keys():
             tracked = self._tracked.get(name, _Tracked())
             listing = found.get(name, {})
@@ -163,8 +179,8 @@ class CheckpointSync(threading.Thread):
         lacking = [file for file, version in tracked.listing.items() if tracked.stored.get(file) != version]
         try:
             for file in lacking:
-                _copy_durably(self._roots[file.rank] / file.path, incoming / _stored_at(file))
-            if _checkpoints_in(self._roots).get(name) != tracked.listing:
+                _copy_durably(self._written_at(file), incoming / _stored_at(file))
+            if self._checkpoints().get(name) != tracked.listing:
                 return tracked.stored
             for file in lacking:
                 target = self._store / _stored_at(file)
@@ -206,48 +222,60 @@ class CheckpointSync(threading.Thread):
             ),
         )
 
+    def _checkpoints(self) -> dict[str, _Listing]:
+        """The checkpoints of all ranks, by name, with their files. A directory without files is not one yet."""
+        found: dict[str, _Listing] = {}
+        for rank, root in enumerate(self._roots):
+            for path in _files_below(root, root):
+                file = _File(rank, path)
+                try:
+                    information = self._written_at(file).stat()
+                except OSError:
+                    continue
+                if stat.S_ISREG(information.st_mode):
+                    name = path.split("/")[0] if "/" in path else LOOSE_FILES
+                    version = _Version(information.st_size, information.st_mtime_ns)
+                    found.setdefault(name, {})[file] = version
+        return found
+
+    def _written_at(self, file: _File) -> Path:
+        """Where the job wrote a file, which may be behind a link.
+
+        Raises:
+            FileNotFoundError: behind the link is nothing of the job's.
+        """
+        path = self._roots[file.rank] / file.path
+        place = self._behind(path) if path.is_symlink() else path
+        if place is None:
+            raise FileNotFoundError(path)
+        return place
+
     def _read_config(self, name: str, file_name: str, tracked: _Tracked) -> dict[str, Any]:
         """A JSON object of the first rank that has it; empty where there is none, or none yet."""
         path = file_name if name == LOOSE_FILES else f"{name}/{file_name}"
         for file, version in sorted((tracked.stored or tracked.listing).items()):
             if file.path == path and version.size <= _LARGEST_CONFIG:
-                place = self._store / _stored_at(file) if tracked.stored else self._roots[file.rank] / path
                 with contextlib.suppress(OSError, ValueError):
+                    place = self._store / _stored_at(file) if tracked.stored else self._written_at(file)
                     content = json.loads(place.read_bytes())
                     return content if isinstance(content, dict) else {}
         return {}
 
 
-def _checkpoints_in(roots: Sequence[Path]) -> dict[str, _Listing]:
-    """The checkpoints of all ranks, by name, with their files. A directory without files is not one yet."""
-    found: dict[str, _Listing] = {}
-    for rank, root in enumerate(roots):
-        for path, information in _files_below(root, root):
-            name = path.split("/")[0] if "/" in path else LOOSE_FILES
-            version = _Version(information.st_size, information.st_mtime_ns)
-            found.setdefault(name, {})[_File(rank, path)] = version
-    return found
-
-
-def _files_below(directory: Path, root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Regular files, or links to such, with their paths relative to `root`. What vanishes meanwhile is not there."""
+def _files_below(directory: Path, root: Path) -> Iterator[str]:
+    """What is no directory, with paths relative to `root`. What vanishes meanwhile is not there."""
     try:
         entries = list(os.scandir(directory))
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
+        path = Path(entry.path)
         if directory == root and entry.name.startswith("."):
             continue
-        path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
             yield from _files_below(path, root)
-            continue
-        try:
-            information = path.stat()
-        except OSError:
-            continue
-        if stat.S_ISREG(information.st_mode):
-            yield path.relative_to(root).as_posix(), information
+        else:
+            yield path.relative_to(root).as_posix()
 
 
 def _copy_durably(source: Path, target: Path) -> None:

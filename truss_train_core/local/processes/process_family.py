@@ -15,11 +15,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from truss_train_core.local.processes import die_with_parent
+from truss_train_core.local.processes import die_with_parent, sandbox
+from truss_train_core.local.processes.sandbox import Adopted, Sandbox
 from truss_train_core.local.statefiles import read_json, write_json_atomic
 
 MARK = "TRUSS_TRAIN_LOCAL_DIRECTORY"
@@ -51,27 +53,41 @@ class _Record(BaseModel):
     sessions: tuple[_Session, ...] = ()
 
 
+Process: TypeAlias = subprocess.Popen[bytes] | Adopted
+"""A command that runs: `pid`, `poll()`, `returncode`."""
+
+
 class ProcessFamily:
     """Starts commands, and ends them with all that they started. For one thread, the supervisor's main one."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._running: dict[int, Process] = {}
         self._sessions: dict[int, _Session] = {}
         self._cut_off_at: float | None = None
         _become_subreaper()
 
-    def start(self, command: str, *, cwd: Path, environment: Mapping[str, str], output: int) -> subprocess.Popen[bytes]:
-        """Run a command line in a shell, in a session of its own, its output going to the descriptor `output`."""
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()), _SHELL, "-c", command],
-            cwd=cwd,
-            env={**environment, MARK: str(self._directory)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    def start(
+        self, command: str, *, cwd: Path, environment: Mapping[str, str], output: int, within: Sandbox | None = None
+    ) -> Process:
+        """Run a command line in a shell, in a session of its own, its output going to the descriptor `output`.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        shell, environment = (_SHELL, "-c", command), {**environment, MARK: str(self._directory)}
+        if within is not None:
+            process: Process = sandbox.start(within, shell, cwd=cwd, environment=environment, output=output)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()), *shell],
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         self._running[process.pid] = process
         self._sessions[process.pid] = _Session(pid=process.pid, started=time.time())
         write_json_atomic(self._directory / _RECORD_FILE, _Record(sessions=tuple(self._sessions.values())))
@@ -83,9 +99,9 @@ class ProcessFamily:
         Cheap, and to be called regularly while the family lives.
         """
         for pid, process in list(self._running.items()):
-            if process.poll() is not None:
+            if (code := process.poll()) is not None:
                 del self._running[pid]
-                if process.returncode < 0 and not _group_exists(pid):  # else a shell, and what it ran lives on
+                if code < 0 and not _group_exists(pid):  # else a shell, and what it ran lives on
                     self._note_cut_off()
         if sys.platform == "linux":
             self._bury_adopted()

@@ -1,9 +1,9 @@
 """What one rank (node) of a job sees: its directories and its environment variables.
 
-A container would have a file system of its own; a process here does not. So each rank has a directory that stands for
-the container's root, and every path that the documentation or the job's definition names is the same path below it:
-`/mnt/ckpts` is `<root>/mnt/ckpts`. Code that takes its paths from the BT_ variables, as documented, need not know; code
-that spells out `/mnt/ckpts` writes to the machine's own `/mnt/ckpts`, and its checkpoints are not found.
+Each rank has a directory that stands for the root of a container's file system, and every path that the documentation
+or the job's definition names is the same path below it: `/mnt/ckpts` is `<root>/mnt/ckpts`. In a sandbox it is seen at
+the path that was named. Without one, code that takes its paths from the BT_ variables, as documented, need not know;
+code that spells out `/mnt/ckpts` writes to the machine's own `/mnt/ckpts`, and its checkpoints are not found.
 
 HOME is `/root` below that root. It starts empty, as in a container, so that nothing works here only because this
 machine's user is logged in somewhere or has a model cached; what should persist belongs in the documented caches.
@@ -19,11 +19,12 @@ import hashlib
 import os
 import posixpath
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from truss_train_core.errors import LocalPlatformError
+from truss_train_core.local.processes.sandbox import Sandbox
 from truss_train_core.local.runner import JobSpec
 
 WORKING_DIR = "/b10/workspace"
@@ -31,6 +32,9 @@ SCRATCH_DIR = "/mnt/bt-scratch"
 CHECKPOINT_DIR = "/mnt/ckpts"
 """Where checkpoints go unless the definition says otherwise (documentation, example of BT_CHECKPOINT_DIR)."""
 HOME = "/root"
+PROJECT_CACHE, TEAM_CACHE = "user_artifacts", "team_artifacts"
+"""Below the directory where a definition mounts its caches."""
+TEMPORARY = Path("/tmp")  # noqa: S108 - as a sandbox shows it, where it is the rank's own
 
 _MACHINE = "PATH LANG LANGUAGE LC_ALL LC_CTYPE TZ USER LOGNAME LD_LIBRARY_PATH CUDA_HOME CUDA_VISIBLE_DEVICES"
 _NETWORK = (
@@ -46,6 +50,7 @@ _INSTALLERS = (
 """Where packages come from; never what would install elsewhere than into the job's own environment (PIP_USER, …)."""
 _PASSED_ON = frozenset(f"{_MACHINE} {_NETWORK} {_INSTALLERS}".split())
 _PASSED_ON_PREFIXES = ("UV_INDEX",)
+_CACHE = "_CACHE_DIR"
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,55 @@ def places_of(spec: JobSpec, rank: int) -> RankPlaces:
     )
 
 
+def as_sandboxed(places: RankPlaces) -> RankPlaces:
+    """The places of a rank where its commands see them in a sandbox."""
+
+    def seen(place: Path) -> Path:
+        return Path("/") / place.relative_to(places.root)
+
+    return RankPlaces(
+        root=Path("/"),
+        home=seen(places.home),
+        temporary=TEMPORARY,
+        venv=places.venv,
+        work=seen(places.work),
+        scratch=seen(places.scratch),
+        checkpoints=places.checkpoints and seen(places.checkpoints),
+        loaded=places.loaded and seen(places.loaded),
+        cache=places.cache and seen(places.cache),
+    )
+
+
+def sandbox_of(spec: JobSpec, places: RankPlaces, needed: Iterable[Path]) -> Sandbox:
+    """The sandbox of a rank. `needed` is what its virtual environment needs beside the system."""
+    seen = as_sandboxed(places)
+    own = [(getattr(places, field.name), getattr(seen, field.name)) for field in fields(places) if field.name != "root"]
+    return Sandbox(
+        hidden=spec.directory.parents[1],
+        readable=(*needed, *named_files(os.environ)),
+        writable=(*((place, at) for place, at in own if place is not None), *_caches(spec, seen)),
+        work=seen.work,
+    )
+
+
+def named_files(environ: Mapping[str, str]) -> list[Path]:
+    """Files and directories that are named by variables that are passed on, such as certificates; not the caches."""
+    named = {**passed_on(environ), **_installer_settings(environ)}
+    values = [value for name, value in named.items() if name != "PATH" and not name.endswith(_CACHE)]
+    parts = {part for value in values for part in value.split(os.pathsep) if part.startswith("/") and part != "/"}
+    return [Path(part) for part in sorted(parts) if Path(part).exists()]
+
+
+def _caches(spec: JobSpec, places: RankPlaces) -> Iterator[tuple[Path, Path]]:
+    """The persistent caches that a rank asks for, each with where it finds it."""
+    if places.cache is not None and spec.project_cache is not None:
+        yield spec.project_cache, places.cache / PROJECT_CACHE
+    if places.cache is not None and spec.team_cache is not None:
+        yield spec.team_cache, places.cache / TEAM_CACHE
+    if spec.legacy_hf_cache is not None:
+        yield spec.legacy_hf_cache, places.home / ".cache" / "huggingface"
+
+
 def below(root: Path, path: str) -> Path:
     """A container's path below the directory that stands for its root, which it cannot climb out of.
 
@@ -95,16 +149,19 @@ def temporary_directory(directory: Path) -> Path:
 
 
 def create(places: RankPlaces, spec: JobSpec) -> None:
-    """Make the directories of a rank, with the persistent caches linked to where the definition mounts them."""
+    """Make the directories of a rank. The persistent caches are linked to where the definition mounts them.
+
+    In a sandbox they are mounted there.
+    """
     for place in (places.home, places.work, places.scratch, places.checkpoints, places.loaded, places.cache):
         if place is not None:
             place.mkdir(parents=True, exist_ok=True)
     create_temporary(places.temporary)
-    for name, target in (("user_artifacts", spec.project_cache), ("team_artifacts", spec.team_cache)):
-        if places.cache is not None and target is not None:
-            _link(places.cache / name, target)
-    if spec.legacy_hf_cache is not None:
-        _link(places.home / ".cache" / "huggingface", spec.legacy_hf_cache)
+    for cache, at in _caches(spec, places):
+        cache.mkdir(parents=True, exist_ok=True)
+        if not spec.sandboxed:
+            at.parent.mkdir(parents=True, exist_ok=True)
+            at.symlink_to(cache.resolve())
 
 
 def create_temporary(temporary: Path) -> None:
@@ -134,8 +191,8 @@ def variables(spec: JobSpec, rank: int, places: RankPlaces) -> dict[str, str]:
         "BT_CHECKPOINT_DIR": places.checkpoints,
         "BT_LOAD_CHECKPOINT_DIR": places.loaded,
         "BT_RW_CACHE_DIR": places.cache,
-        "BT_PROJECT_CACHE_DIR": places.cache and spec.project_cache and places.cache / "user_artifacts",
-        "BT_TEAM_CACHE_DIR": places.cache and spec.team_cache and places.cache / "team_artifacts",
+        "BT_PROJECT_CACHE_DIR": places.cache and spec.project_cache and places.cache / PROJECT_CACHE,
+        "BT_TEAM_CACHE_DIR": places.cache and spec.team_cache and places.cache / TEAM_CACHE,
         "BT_GROUP_SIZE": str(spec.node_count),
         "BT_LEADER_ADDR": "127.0.0.1",
         "BT_NODE_RANK": str(rank),
@@ -163,6 +220,14 @@ def process_environment(
     return {**own, "PATH": f"{venv / 'bin'}{os.pathsep}{own.get('PATH') or os.defpath}"}
 
 
+def with_own_caches(environ: Mapping[str, str], home: Path) -> dict[str, str]:
+    """The server's environment for a sandbox, which the caches of pip and uv are to stay out of: a job may not trust
+    another's, nor the user theirs. They lie below `home` instead.
+    """
+    kept = {name: value for name, value in environ.items() if not name.endswith(_CACHE)}
+    return {**kept, "XDG_CACHE_HOME": str(home / ".cache")}
+
+
 def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
     """What of the server's environment reaches other processes."""
     return {name: environ[name] for name in environ if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)}
@@ -187,9 +252,3 @@ def _installer_settings(environ: Mapping[str, str]) -> dict[str, str]:
         "PIP_CONFIG_FILE": pip_config if pip_config.exists() else None,
     }
     return {name: str(path) for name, path in settings.items() if path is not None and name not in environ}
-
-
-def _link(link: Path, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(target.resolve())

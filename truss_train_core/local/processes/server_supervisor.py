@@ -15,7 +15,6 @@ import http.client
 import os
 import shutil
 import socket
-import subprocess
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ from truss_train_core.local.joblogs import LogWriter
 from truss_train_core.local.processes import detached, endings, rank_environment, venvs
 from truss_train_core.local.processes.detached import Intervals
 from truss_train_core.local.processes.log_capture import LogPump
-from truss_train_core.local.processes.process_family import ProcessFamily
+from truss_train_core.local.processes.process_family import Process, ProcessFamily
+from truss_train_core.local.processes.sandbox import Sandbox
 from truss_train_core.local.runner import ServerPhase, ServerSpec, ServerState
 from truss_train_core.local.statefiles import STOP_FILE
 
@@ -55,6 +55,7 @@ class ServerSupervisor:
 
     def __init__(self, spec: ServerSpec, intervals: Intervals) -> None:
         self._spec = spec
+        self._work = spec.directory / "work"
         self._intervals = intervals
         self._log = LogWriter(spec.directory, 0)
         self._pump = LogPump([self._log], flush_after=intervals.flush, secrets=spec.secrets)
@@ -76,8 +77,8 @@ class ServerSupervisor:
 
     def _lead(self) -> _Ending:
         try:
-            environment = self._build()
-            process, port = self._deploy(environment)
+            environment, sandbox = self._build()
+            process, port = self._deploy(environment, sandbox)
             self._await_readiness(process, port)
         except _Stopped:
             return _Ending("inactive")
@@ -95,39 +96,55 @@ class ServerSupervisor:
         except _ServerFailed as failure:
             return _Ending("failed", str(failure))
 
-    def _build(self) -> dict[str, str]:
-        """Put checkpoints and environment in place, and return the variables of the process."""
+    def _build(self) -> tuple[dict[str, str], Sandbox | None]:
+        """Put checkpoints and environment in place, and return the variables of the process and its sandbox, if any."""
         spec = self._spec
         for source, path in spec.weights:
             link_tree(source, spec.weights_root / path)
             self._obey()
         venv, home = spec.directory / "venv", spec.directory / "home"
         shutil.rmtree(venv, ignore_errors=True)
-        venvs.create(venv, spec.python)
-        home.mkdir(exist_ok=True)
+        needed = venvs.create(venv, spec.python)
+        for directory in (home, self._work):
+            directory.mkdir(exist_ok=True)
         temporary = rank_environment.temporary_directory(spec.directory) / "0"
         rank_environment.create_temporary(temporary)
-        return rank_environment.process_environment(
-            os.environ, venv=venv, home=home, temporary=temporary, user=spec.environment
+        if not spec.sandboxed:
+            environment = rank_environment.process_environment(
+                os.environ, venv=venv, home=home, temporary=temporary, user=spec.environment
+            )
+            return environment, None
+        environment = rank_environment.process_environment(
+            rank_environment.with_own_caches(os.environ, home),
+            venv=venv, home=home, temporary=rank_environment.TEMPORARY, user=spec.environment,
+        )  # fmt: skip
+        sandbox = Sandbox(
+            hidden=spec.directory.parents[1],
+            readable=(*needed, *rank_environment.named_files(os.environ), spec.weights_root),
+            writable=(*((own, own) for own in (venv, home, self._work)), (temporary, rank_environment.TEMPORARY)),
+            work=self._work,
         )
+        return environment, sandbox
 
-    def _deploy(self, environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], int]:
+    def _deploy(self, environment: dict[str, str], sandbox: Sandbox | None) -> tuple[Process, int]:
         self._obey()
         self._state.update(phase="deploying")
         port = _free_port()
         own = {"PORT": str(port)}
         if self._spec.weights:
             own["MODEL_DIR"] = str(self._spec.weights_root / self._spec.weights[0][1])
-        work = self._spec.directory / "work"
-        work.mkdir(exist_ok=True)
         self._log.notice(f"$ {self._spec.start_command}")
         process = self._family.start(
-            self._spec.start_command, cwd=work, environment={**environment, **own}, output=self._pump.outputs[0]
+            self._spec.start_command,
+            cwd=self._work,
+            environment={**environment, **own},
+            output=self._pump.outputs[0],
+            within=sandbox,
         )
         self._state.update(phase="loading_model", port=port)
         return process, port
 
-    def _await_readiness(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def _await_readiness(self, process: Process, port: int) -> None:
         deadline = time.monotonic() + self._spec.readiness_timeout
         while not _answers(port, self._spec.readiness_path):
             self._watch(process)
@@ -138,7 +155,7 @@ class ServerSupervisor:
                     f"{self._spec.start_command}"
                 )
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+    def _watch(self, process: Process) -> None:
         """Look once, and wait until the next look is due.
 
         Raises:

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from truss_train_core.errors import LocalPlatformError
 from truss_train_core.local.joblogs import LogWriter
@@ -26,8 +28,9 @@ from truss_train_core.local.processes import detached, endings, loaded_checkpoin
 from truss_train_core.local.processes.checkpoint_sync import CheckpointSync
 from truss_train_core.local.processes.detached import Intervals
 from truss_train_core.local.processes.log_capture import LogPump
-from truss_train_core.local.processes.process_family import ProcessFamily
+from truss_train_core.local.processes.process_family import Process, ProcessFamily
 from truss_train_core.local.processes.rank_environment import RankPlaces
+from truss_train_core.local.processes.sandbox import Sandbox
 from truss_train_core.local.processes.unpack import unpack
 from truss_train_core.local.runner import JobPhase, JobSpec, JobState, StopRequest
 from truss_train_core.local.samples import Sampler
@@ -64,9 +67,16 @@ class _Rank:
     """One node of the job: its start commands, one after the other, in its places and with its variables."""
 
     def __init__(
-        self, rank: int, commands: tuple[str, ...], places: RankPlaces, environment: dict[str, str], log: LogWriter
+        self,
+        rank: int,
+        commands: tuple[str, ...],
+        places: RankPlaces,
+        environment: dict[str, str],
+        log: LogWriter,
+        sandbox: Sandbox | None,
     ) -> None:
         self.places = places
+        self.sandbox = sandbox
         self.sessions: frozenset[int] = frozenset()
         self.is_done = False
         self._rank = rank
@@ -74,7 +84,7 @@ class _Rank:
         self._started = 0
         self._environment = environment
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def exit_code(self) -> int | None:
@@ -99,7 +109,9 @@ class _Rank:
             return
         command = self._commands[self._started]
         self._log.notice(f"$ {command}")
-        self._process = family.start(command, cwd=self.places.work, environment=self._environment, output=output)
+        self._process = family.start(
+            command, cwd=self.places.work, environment=self._environment, output=output, within=self.sandbox
+        )
         self._started += 1
         self.sessions |= {self._process.pid}
 
@@ -183,6 +195,7 @@ class JobSupervisor:
                 self._spec.checkpoint_store,
                 interval=self._intervals.sync,
                 settle=self._intervals.settle,
+                behind=partial(_behind, ranks),
             )
             self._sync.start()
         self._sampler = Sampler(
@@ -198,21 +211,24 @@ class JobSupervisor:
     def _deploy_rank(self, rank: int) -> _Rank:
         spec, log = self._spec, self._logs[rank]
         places = rank_environment.places_of(spec, rank)
+        seen = rank_environment.as_sandboxed(places) if spec.sandboxed else places
         rank_environment.create(places, spec)
         count = unpack(spec.archives, places.work, between_files=self._obey)
-        log.notice(f"{count} files are unpacked in {places.work}.")
-        venvs.create(places.venv, spec.python)
-        if places.loaded is not None:
+        log.notice(f"{count} files are unpacked in {seen.work}.")
+        needed = venvs.create(places.venv, spec.python)
+        if places.loaded is not None and seen.loaded is not None:
             for folder in loaded_checkpoints.load(spec.loaded, places.loaded, between_files=self._obey):
-                log.notice(f"A checkpoint is loaded in {folder}.")
-        bt_variables = rank_environment.variables(spec, rank, places)
+                log.notice(f"A checkpoint is loaded in {seen.loaded / folder.relative_to(places.loaded)}.")
+        bt_variables = rank_environment.variables(spec, rank, seen)
         for name in sorted(bt_variables.keys() & spec.environment.keys()):
             log.notice(f"The job's own {name} is not used: the platform sets it.", level="WARNING")
         environment = rank_environment.process_environment(
-            os.environ, venv=places.venv, home=places.home, temporary=places.temporary, user=spec.environment
-        )
+            rank_environment.with_own_caches(os.environ, seen.home) if spec.sandboxed else os.environ,
+            venv=seen.venv, home=seen.home, temporary=seen.temporary, user=spec.environment,
+        )  # fmt: skip
+        sandbox = rank_environment.sandbox_of(spec, places, needed) if spec.sandboxed else None
         self._obey()
-        return _Rank(rank, spec.start_commands, places, {**environment, **bt_variables}, log)
+        return _Rank(rank, spec.start_commands, places, {**environment, **bt_variables}, log, sandbox)
 
     def _watch(self, ranks: list[_Rank]) -> None:
         """Return when all commands of all ranks have ended well.
@@ -255,6 +271,14 @@ class JobSupervisor:
         request = read_json(self._spec.directory / STOP_FILE, StopRequest)
         if request is not None:
             raise _Stopped(request)
+
+
+def _behind(ranks: Sequence[_Rank], link: Path) -> Path | None:
+    """The file that a link leads to, as the commands of its rank see it."""
+    for rank in ranks:
+        if rank.sandbox is not None and link.is_relative_to(rank.places.root):
+            return rank.sandbox.outside(Path("/") / link.relative_to(rank.places.root))
+    return link
 
 
 def _last_words(ending: _Ending) -> str:

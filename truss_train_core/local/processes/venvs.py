@@ -26,10 +26,11 @@ from truss_train_core.errors import LocalPlatformError
 _PTH_FILE = "truss_train_interpreter.pth"
 _LONGEST_SHEBANG_LINE = 300
 _PROBE = """
-import importlib.util, json, sys, sysconfig
+import importlib.util, json, os, sys, sysconfig
 print(json.dumps({
     "site_packages": [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))],
     "scripts": sysconfig.get_path("scripts"),
+    "seen": [sys.prefix, sys.base_prefix, *filter(os.path.isdir, sys.path)],
     "has_pip": importlib.util.find_spec("pip") is not None,
 }))
 """
@@ -40,11 +41,15 @@ class _Interpreter(BaseModel):
 
     site_packages: tuple[Path, ...]
     scripts: Path
+    seen: tuple[Path, ...]
     has_pip: bool
 
 
-def create(venv: Path, python: Path) -> None:
+def create(venv: Path, python: Path) -> tuple[Path, ...]:
     """Make a virtual environment at `venv` that sees the packages of `python`.
+
+    Returns:
+        files and directories outside of `venv` that it needs.
 
     Raises:
         LocalPlatformError: `python` does not run, or uv cannot make an environment of it.
@@ -65,6 +70,7 @@ def create(venv: Path, python: Path) -> None:
     for name in ("pip", "pip3"):
         _write_script(venv / "bin" / name, venv, b"from pip._internal.cli.main import main\nraise SystemExit(main())\n")
     (venv / "bin" / "uv").symlink_to(uv)
+    return (*interpreter.seen, Path(uv), *_our_pip())
 
 
 def _probe(python: Path) -> _Interpreter:
@@ -82,18 +88,18 @@ def _pth_lines(interpreter: _Interpreter, venv: Path) -> str:
     """`addsitedir` rather than a plain line for each directory: editable installs are .pth files in there."""
     lines = [f"import site; site.addsitedir({str(directory)!r})" for directory in interpreter.site_packages]
     if not interpreter.has_pip:
-        lines.append(str(_our_pip(venv)))
+        directory = venv / "share" / "pip"  # holds a link to our own pip, and nothing else of our packages
+        directory.mkdir(parents=True)
+        for package in _our_pip():
+            (directory / "pip").symlink_to(package)
+        lines.append(str(directory))
     return "\n".join(lines) + "\n"
 
 
-def _our_pip(venv: Path) -> Path:
-    """A directory with a link to our own pip, and nothing else of our packages."""
-    directory = venv / "share" / "pip"
-    directory.mkdir(parents=True)
+def _our_pip() -> tuple[Path, ...]:
+    """The package pip that this package depends on."""
     found = importlib.util.find_spec("pip")
-    if found is not None and found.origin is not None:
-        (directory / "pip").symlink_to(Path(found.origin).parent)
-    return directory
+    return () if found is None or found.origin is None else (Path(found.origin).parent,)
 
 
 def _copy_scripts(scripts: Path, venv: Path, run_by: tuple[Path, ...]) -> None:

@@ -275,6 +275,7 @@ def _server_spec(platform: Platform, session: Session, deployment: Deployment) -
         weights=_weights(platform, deployment.weights), start_command=server.start_command,
         readiness_path=server.readiness_path, predict_path=server.predict_path,
         environment=environment, secrets=secrets, python=platform.python,
+        sandboxed=platform.sandboxed,
     )  # fmt: skip
 
 

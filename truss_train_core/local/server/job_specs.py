@@ -56,6 +56,7 @@ def job_spec(platform: Platform, session: Session, job_id: str) -> JobSpec:
         baseten_workdir=request.job.enable_baseten_workdir,
         stop_grace=platform.stop_grace,
         python=platform.python,
+        sandboxed=platform.sandboxed,
         notices=notices(request),
     )
 

@@ -36,6 +36,7 @@ class Platform:
         capacity: size of each pool that something was said of.
         stop_grace: seconds between SIGTERM and SIGKILL for jobs.
         python: the interpreter whose packages jobs and deployments see.
+        sandboxed: whether jobs and deployments that are started from now on run in a sandbox.
         now: seconds since the epoch.
         names: host names that it answers to beside this machine's own (`same_origin`).
         opened_at: when it began to serve, and so since when its capacity holds.
@@ -52,6 +53,7 @@ class Platform:
     capacity: Mapping[str, int] = field(default_factory=dict)
     stop_grace: float = 30.0
     names: tuple[str, ...] = ()
+    sandboxed: bool = False
     now: Callable[[], float] = time.time
     opened_at: float = field(default_factory=time.time)
     lifecycle: threading.RLock = field(default_factory=threading.RLock, repr=False)
