@@ -6,6 +6,7 @@ What `make docs` builds and what the tests check is found here, so that a new pa
 from __future__ import annotations
 
 import re
+import shlex
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,21 @@ class Block:
         return said["reason"] if said else None
 
     @property
+    def commands(self) -> list[list[str]]:
+        """The commands of a shell's block, as words, without assignments before them and files after a ">"."""
+        found: list[list[str]] = []
+        for line in self.code.replace("\\\n", " ").splitlines():
+            lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+            lexer.whitespace_split = True
+            words = [re.sub(r"^[();<>|&]+$", "\n", word) if word else word for word in lexer]
+            for part in "\0".join(words).split("\n"):
+                command = [word for word in part.split("\0") if word]
+                while command and re.match(r"\w+=", command[0]):
+                    command.pop(0)
+                found += [command] if command else []
+        return found
+
+    @property
     def engine(self) -> str:
         """The environment that a block of Python needs: "airflow", "prefect" or "core"."""
         for engine in ("airflow", "prefect"):
@@ -53,12 +69,11 @@ class Block:
 
     @property
     def excerpt_of(self) -> Path | None:
-        """The file in this repository that the page links to and that has these lines, at any depth."""
-        wanted = textwrap.dedent(self.code).strip().splitlines()
+        """The file in this repository that the page links to and that has all of these lines, in this order."""
         for target in sorted({target for target in files_linked(self.page) if target.suffix == ".py"}):
-            lines = target.read_text().splitlines()
-            for start in range(len(lines) - len(wanted) + 1):
-                if textwrap.dedent("\n".join(lines[start : start + len(wanted)])).splitlines() == wanted:
+            for indent in ("", " " * 4, " " * 8):
+                lines = iter(target.read_text().splitlines())
+                if all(indent + line in lines for line in self.code.splitlines() if line):
                     return target
         return None
 
@@ -68,11 +83,6 @@ def pages() -> list[Path]:
     return sorted(
         [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("integrations/*/README.md"), *DOCS.rglob("*.md")]
     )
-
-
-def blocks() -> list[Block]:
-    """Every fenced block of every page."""
-    return [block for page in pages() for block in blocks_of(page)]
 
 
 def blocks_of(page: Path) -> Iterator[Block]:

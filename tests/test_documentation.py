@@ -1,24 +1,92 @@
-"""The documentation's Python runs, and the files it links to are there."""
+"""What the pages show is true: code runs, commands and configuration are understood, links lead somewhere.
+
+A page falls under this by being there, in the README or below docs/; docs/pages.py finds its blocks. Python that needs
+Airflow or Prefect runs in the tests of those. A block that nobody can run says so in its first line: `# not run: …`.
+"""
 
 from __future__ import annotations
 
+import ast
+import configparser
+import importlib.util
+import json
+import os
 import re
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import yaml
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from truss_train_core.cli.main import app
 from truss_train_core.remotes import write_remote
 from truss_train_core.testing import LocalPlatform
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-BLOCKS = [
-    pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}")
-    for page in PAGES
-    if "docs/airflow" not in str(page) and "docs/prefect" not in str(page)  # these need their engines
-    for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE))
-]
+sys.path.insert(0, str(ROOT / "docs"))
+import pages  # noqa: E402
+
+PAGES = pages.pages()
+REFERENCE = ROOT / "docs" / "reference"
+START = ROOT / "docs" / "start.md"
+NOT_RUN = 0
+"""How many blocks say that nobody runs them. One more is a decision."""
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
+
+
+def shown(page: Path, *languages: str) -> list[pages.Block]:
+    """The blocks of a page in one of these languages, without those that are not run."""
+    return [block for block in pages.blocks_of(page) if block.language in languages and not block.not_run]
+
+
+# ---------------------------------------------------------------- every block
+
+
+def test_blocks_that_are_not_run_are_counted() -> None:
+    assert len([block.name for page in PAGES for block in pages.blocks_of(page) if block.not_run]) == NOT_RUN
+
+
+@each_page
+def test_blocks_say_what_they_are(page: Path) -> None:
+    known = {"python", "sh", *CONFIGURATION, "text"}
+    unknown = [block.name for block in pages.blocks_of(page) if block.language not in known]
+    assert unknown == [], f"write ```python, ```sh or ```text; known are {sorted(known)}"
+
+
+@each_page
+def test_no_command_hides_in_plain_text(page: Path) -> None:
+    hidden = rf"^\s*(\$ |({'|'.join(PROGRAMS)}) )"
+    found = [block.name for block in shown(page, "text") if re.search(hidden, block.code, re.MULTILINE)]
+    assert found == [], "a command belongs into ```sh, where it is checked"
+
+
+# ---------------------------------------------------------------- Python
+
+
+@each_page
+def test_python_is_python(page: Path) -> None:
+    for block in shown(page, "python"):
+        compile(block.code, block.name, "exec", dont_inherit=True)
+
+
+def runs_here(block: pages.Block) -> bool:
+    """Whether a block of Python is one that this environment runs: no declaration, no excerpt, of no engine."""
+    return block.engine == "core" and block.page.parent != REFERENCE and not block.excerpt_of
+
+
+PYTHON = [block for page in PAGES for block in shown(page, "python") if runs_here(block)]
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +100,160 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", BLOCKS)
-def test_the_documentations_code_runs(code: str, local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.name)
+def test_python_runs(block: pages.Block, local: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("USER_TRUSSRC_PATH", str(local))
-    monkeypatch.chdir(ROOT)
-    exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
+    if re.search(r"^def test_", block.code, re.MULTILINE):
+        run_as_tests(block.code, tmp_path)
+    else:
+        monkeypatch.chdir(ROOT)
+        exec(compile(block.code, block.name, "exec", dont_inherit=True), {"__name__": "documentation"})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+FIXTURES = "from truss_train_core.testing.fixtures import local_platform, manual_clock  # noqa: F401\n"
+PIPELINE = """
+from pathlib import Path
+from truss_train_core import Client, RunPlan, load_training_project, runs
+
+plan = RunPlan(project=load_training_project("config.py"), source_dir=Path(), follow_logs=False)
+with Client() as client:
+    client.run(runs.run(plan, runs.new_record(plan, runs.run_key("documentation"))))
+"""
+
+
+def run_as_tests(code: str, folder: Path) -> None:
+    """Run the tests that a block shows, beside the fixtures and the pipeline that the page speaks of."""
+    shutil.copytree(ROOT / "examples" / "starter", folder, dirs_exist_ok=True)
+    (folder / "conftest.py").write_text(FIXTURES)
+    (folder / "pipeline.py").write_text(PIPELINE)
+    (folder / "test_page.py").write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, "test_page.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# ---------------------------------------------------------------- configuration
+
+
+def read_toml(text: str) -> None:
+    pytest.importorskip("tomllib").loads(text)
+
+
+CONFIGURATION: dict[str, Callable[[str], object]] = {
+    "ini": lambda text: configparser.ConfigParser().read_string(text),
+    "json": json.loads,
+    "toml": read_toml,
+    "yaml": lambda text: list(yaml.safe_load_all(text)),
+}
+
+
+@each_page
+def test_configuration_can_be_read(page: Path) -> None:
+    for block in shown(page, *CONFIGURATION):
+        CONFIGURATION[block.language](block.code)
+
+
+# ---------------------------------------------------------------- the shell
+
+
+@each_page
+def test_commands_are_understood(page: Path) -> None:
+    for program, *arguments in (command for block in shown(page, "sh") for command in block.commands):
+        known = next((check for name, check in PROGRAMS.items() if re.fullmatch(name, program)), None)
+        assert known, f"{program}: say here how such a command is checked"
+        known(arguments)
+
+
+def is_truss_train(arguments: list[str]) -> None:
+    """Parsed by the command line's own parser, and not carried out."""
+    command = get_command(app)
+    context = command.make_context("truss-train", list(arguments))
+    while isinstance(command, TyperGroup):
+        name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert found, arguments
+        command, context = found, found.make_context(name, rest, parent=context)
+
+
+def is_make(arguments: list[str]) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {each for each in arguments if "=" not in each} <= set(targets)
+
+
+def is_pip(arguments: list[str]) -> None:
+    """What is installed from this repository is there, and so are the extras."""
+    assert arguments[0] == "install"
+    for path, extra in (re.fullmatch(r"([^\[]*)(?:\[(.*)\])?", each).groups() for each in arguments[1:]):  # type: ignore[union-attr]
+        if path.startswith(".") or "/" in path:
+            project = (ROOT / path / "pyproject.toml").read_text()
+            assert not extra or re.search(rf"^{extra} = \[", project, re.MULTILINE)
+
+
+def is_python(arguments: list[str]) -> None:
+    kind, rest = arguments[0], arguments[1:]
+    if kind == "-c":
+        ast.parse(rest[0])
+    elif kind == "-m":
+        assert importlib.util.find_spec(rest[0])
+    else:
+        assert (ROOT / kind).is_file()
+
+
+def is_export(arguments: list[str]) -> None:
+    for name, _, value in (each.partition("=") for each in arguments):
+        if name.startswith("AIRFLOW_CONN_"):
+            json.loads(value)
+
+
+def is_taken_as_it_is(arguments: list[str]) -> None:
+    """Nothing of ours."""
+
+
+PROGRAMS: dict[str, Callable[[list[str]], None]] = {
+    "truss-train": is_truss_train,
+    "make": is_make,
+    "pip": is_pip,
+    r"(\S*/)?python3?": is_python,
+    "export": is_export,
+    "airflow": is_taken_as_it_is,  # the tests of the provider know
+    "prefect": is_taken_as_it_is,  # those of the collection
+    "cd": is_taken_as_it_is,
+    r"\.": is_taken_as_it_is,
+    "curl": is_taken_as_it_is,
+    "git": is_taken_as_it_is,
+}
+
+
+@pytest.mark.slow
+def test_the_first_steps_work_as_they_are_typed(local: Path, tmp_path: Path) -> None:
+    """The page for those who begin, in one shell; only the epochs are fewer, and nothing is installed."""
+    shell = ["set -ex", "pip() { :; }", 'cd() { builtin cd $@ && sed -i \'s/"20"/"3"/\' config.py; }']
+    for block in shown(START, "sh"):
+        if not {word for command in block.commands for word in command} & {"serve", "JOB"}:
+            shell.append(block.code)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "USER_TRUSSRC_PATH": str(local)}
+    (tmp_path / "steps.sh").write_text("\n".join(shell))
+    done = subprocess.run(
+        ["bash", "steps.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is active" in done.stdout + done.stderr
+
+
+# ---------------------------------------------------------------- links
+
+
+@each_page
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text())
-    assert [target for target in targets if not (page.parent / target).exists()] == []
+    broken = []
+    for path, anchor in pages.links(page):
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in pages.anchors(target)):
+            broken.append(f"{path}#{anchor}")
+    assert broken == []
+
+
+def test_every_page_of_the_site_can_be_found() -> None:
+    named = re.findall(r'"(\S+\.md|\S+\*)"', (ROOT / "docs" / "zensical.toml").read_text())
+    below = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page.is_relative_to(ROOT / "docs")]
+    assert [page for page in below if not any(fnmatch(page, name) for name in named)] == []
