@@ -23,6 +23,8 @@ from truss_train_core.errors import AnswerLost, ServerError, UnexpectedAnswer
 
 LOOK_AGAIN = (0.0, 1.0, 3.0, 6.0, 10.0)
 """Seconds before each look after a lost answer; together longer than a create is known to take to become visible."""
+LATE_CREATE = 60.0
+"""Seconds after which a create that was on its way is taken to have been carried out, or never to be."""
 CREATES = 3
 """How often at most to create, when each answer is lost and nothing becomes visible."""
 

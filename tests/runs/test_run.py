@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ from truss_train_core.definitions import (
     TrainingJob,
     TrainingProject,
 )
+from truss_train_core.deployments import LABELS
 from truss_train_core.errors import DeploymentFailed, NoUsableCheckpoint, RunFailed, UploadError, WaitTimeout
 from truss_train_core.events import (
     ApiOutage,
@@ -39,9 +41,11 @@ from truss_train_core.events import (
     AttemptStarted,
     CheckpointChosen,
     CheckpointSeen,
+    DeploymentStatusChanged,
     JobStatusChanged,
     LogLines,
     ModelAnswered,
+    Notice,
     Resuming,
 )
 from truss_train_core.runs import (
@@ -469,6 +473,60 @@ def test_a_twin_that_comes_late_is_noticed_within_a_minute_and_the_older_one_sta
     assert stopped.id != stays
     assert stopped.stopped is not None
     assert stopped.stopped - stopped.created < 70
+
+
+@pytest.mark.parametrize("serves_after", [200, 20])
+@pytest.mark.parametrize(("created", "stays"), [(-1.0, "d2"), (1.0, "d1")])
+def test_a_twin_of_a_deployment_that_comes_late_is_deactivated_and_the_older_one_serves(
+    world: World, tmp_path: Path, created: float, stays: str, serves_after: float
+) -> None:
+    """When the deployment is a minute old, or when it serves before that."""
+
+    def arrive(event: Any) -> None:
+        if isinstance(event, DeploymentStatusChanged) and len(world.deployments) == 1:
+            twin = world.add_deployment(world.deployments[0].request)
+            twin.created = world.deployments[0].created + created
+
+    world.deployment_script = lambda: DeploymentScript([(0, "BUILDING"), (serves_after, "ACTIVE")])
+    world.script, world.listener = attempts(completes(10)), arrive
+    record = start(world, plan(tmp_path))
+    assert record.deployment
+    assert (record.phase, record.deployment.deployment_id) == ("done", stays)
+    assert [each.id for each in world.live_deployments()] == [stays]
+    (said,) = (event for event in world.heard(Notice) if "was deactivated" in event.text)
+    assert stays in said.text
+
+
+@pytest.mark.parametrize("differs", ["checkpoint", "labels", "time"])
+def test_a_deployment_that_is_no_twin_is_left_alone(world: World, tmp_path: Path, differs: str) -> None:
+    def arrive(event: Any) -> None:
+        if isinstance(event, DeploymentStatusChanged) and len(world.deployments) == 1:
+            asked = json.loads(json.dumps(world.deployments[0].request))
+            if differs == "checkpoint":
+                source = asked["weights_sources"][0]["b10_training_checkpoint_weights_source"]["checkpoint"]
+                source["checkpoint_name"] = "checkpoint-20"
+            if differs == "labels":
+                variable = {"name": LABELS, "value": '{"of": "another"}'}
+                asked["inference_stack"]["environment_variables"].append(variable)
+            other = world.add_deployment(asked)
+            other.created = world.deployments[0].created - (100 if differs == "time" else 1)
+
+    world.script, world.listener = attempts(completes(10)), arrive
+    assert start(world, plan(tmp_path)).phase == "done"
+    assert len(world.live_deployments()) == 2
+
+
+def test_a_deployment_that_was_deactivated_as_a_twin_is_left_for_the_older_one(world: World, tmp_path: Path) -> None:
+    def arrive(event: Any) -> None:
+        if isinstance(event, DeploymentStatusChanged) and len(world.deployments) == 1:
+            older = world.add_deployment(world.deployments[0].request)
+            older.created = world.deployments[0].created - 1
+            world.deployments[0].deactivated = True
+
+    world.script, world.listener = attempts(completes(10)), arrive
+    record = start(world, plan(tmp_path))
+    assert record.deployment
+    assert (record.phase, record.deployment.deployment_id) == ("done", "d2")
 
 
 def test_a_deleted_job_ends_the_run(world: World, tmp_path: Path) -> None:

@@ -508,7 +508,10 @@ def config_of(asked: dict[str, Any]) -> dict[str, Any]:
                 {"training_job_id": each["training_job_id"], "paths": [f"rank-0/{each['checkpoint_name']}/"]}
                 for each in references
             ],
-        }
+        },
+        "environment_variables": {
+            each["name"]: each["value"] for each in asked["inference_stack"]["environment_variables"]
+        },
     }
 
 

@@ -38,7 +38,7 @@ def deploy(config: DeployCheckpointsConfig) -> Flow[Deployment]:
         look=lambda: _look(name, wanted),
         prepare=lambda: _prepare(config),
         create=lambda request: _create(config, request),
-        drop=_drop,
+        drop=drop,
     )
     deployment = once.value
     event = DeploymentCreated if once.created else DeploymentAdopted
@@ -77,12 +77,13 @@ def _look(model_name: str, wanted: Served) -> Flow[Deployment | None]:
     for model in models:
         listed = yield from send(endpoints.list_deployments(model.id))
         for deployment in sorted(listed.deployments, key=lambda each: (each.created_at, each.id)):
-            if _is_live(deployment) and (yield from _serves(deployment, wanted)):
+            if is_live(deployment) and (yield from _serves(deployment, wanted)):
                 return deployment
     return None
 
 
-def _is_live(deployment: Deployment) -> bool:
+def is_live(deployment: Deployment) -> bool:
+    """Whether a deployment serves, or will, unless something is done about it."""
     return not deployment.is_dead and deployment.status != DeploymentStatus.DEACTIVATING
 
 
@@ -117,9 +118,10 @@ def _create(config: DeployCheckpointsConfig, request: Mapping[str, Any]) -> Flow
     )
 
 
-def _drop(ours: Deployment, stays: Deployment) -> Flow[None]:
-    yield from deactivate(ours)
-    yield from emit(Notice(about=describe(ours), text=f"was deactivated: {stays.id}, which is older, serves the same"))
+def drop(newer: Deployment, stays: Deployment) -> Flow[None]:
+    """Deactivate a deployment because an older one serves the same, and say so."""
+    yield from deactivate(newer)
+    yield from emit(Notice(about=describe(newer), text=f"was deactivated: {stays.id}, which is older, serves the same"))
 
 
 def _local_server(config: DeployCheckpointsConfig) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from truss_train_core.api.flows import Flow, emit, send
 from truss_train_core.api.models import Deployment
 from truss_train_core.deployments.deploying import describe
 from truss_train_core.deployments.requests import labels_in
+from truss_train_core.deployments.twins import TwinWatch
 from truss_train_core.errors import ApiError, DeploymentFailed, NotFound, Unreachable, WaitTimeout
 from truss_train_core.events import DeploymentStatusChanged
 from truss_train_core.waiting import Limits, patiently, wait_until
@@ -53,6 +54,9 @@ def labels(deployment: Deployment) -> Flow[dict[str, str]]:
 def wait_until_serving(deployment: Deployment, *, limits: Limits = AN_HOUR) -> Flow[Deployment]:
     """Wait until a deployment serves; scaled to zero counts, since it wakes up to answer.
 
+    Returns:
+        the deployment, or its older twin, where its creation was asked for twice: then the newer one is deactivated.
+
     Raises:
         DeploymentFailed: it will not serve by itself any more; the message ends with its last log lines.
         WaitTimeout: the limit has passed. It may still cost money.
@@ -86,13 +90,14 @@ class _Watch:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.told = ""
+        self.twins = TwinWatch()
 
     def look(self) -> Flow[Deployment]:
         try:
             current = yield from send(endpoints.get_deployment(self.deployment.model_id, self.deployment.id))
         except NotFound as error:
             raise self._failed("was deleted") from error
-        self.deployment = current
+        self.deployment = current = yield from self.twins(current)
         if current.status != self.told:
             self.told = current.status
             yield from emit(

@@ -13,10 +13,7 @@ from truss_train_core.api.models import TrainingJob, TrainingProject, UploadCred
 from truss_train_core.errors import AnswerLost
 from truss_train_core.events import JobAdopted, JobSubmitted, TwinStopped
 from truss_train_core.jobs.stopping import get, stop
-from truss_train_core.once import MAYBE_CREATED, create_once
-
-LATE_CREATE = 60.0
-"""Seconds after which a create that was on its way is taken to have been carried out, or never to be."""
+from truss_train_core.once import LATE_CREATE, MAYBE_CREATED, create_once
 
 Upload = Callable[[UploadCredentials], object]
 """Stores the archive of the working directory where the credentials say. Blocking."""
