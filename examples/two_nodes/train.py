@@ -76,7 +76,7 @@ def resumed() -> tuple[np.ndarray, np.ndarray, dict]:
         state = {"epoch": 0.0, "global_step": 0, "max_steps": EPOCHS * STEPS_PER_EPOCH, "log_history": []}
         return rows, np.zeros_like(rows), state
     (found,) = states
-    shard = LOADED / f"rank-{RANK}" / found.parent.name / SHARDS[RANK]
+    (shard,) = LOADED.glob(f"rank-*/{found.parent.name}/{SHARDS[RANK]}")  # every node has those of all
     print(f"Rank {RANK} resumes from {shard.parent.name}/{shard.name}")
     tensors = load_file(shard)
     return tensors[f"rows.{RANK}"], tensors[f"speed.{RANK}"], json.loads(found.read_text())

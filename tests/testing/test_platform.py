@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from truss_train_core import Client, definitions, jobs, pushing
+from truss_train_core import Client, RunPlan, definitions, jobs, load_training_project, pushing, runs
 from truss_train_core.errors import LocalPlatformError, NotFound
 from truss_train_core.testing import FastClock, LocalPlatform, ManualClock, doubles
 from truss_train_core.testing.fixtures import local_platform, manual_clock  # noqa: F401
@@ -51,6 +51,20 @@ def test_a_spot_job_is_taken_away(local_platform: LocalPlatform, tmp_path: Path)
         assert client.run(jobs.wait(job, pace=jobs.LIVE)).current_status == "TRAINING_JOB_PREEMPTED"
     with pytest.raises(NotFound):
         local_platform.preempt("nowhere")
+
+
+@pytest.mark.slow
+def test_spot_jobs_are_taken_away_once_they_have_a_checkpoint_as_often_as_is_said(
+    local_platform: LocalPlatform,  # noqa: F811
+) -> None:
+    config = Path(__file__).parents[1] / "cli" / "quick" / "config.py"
+    project = load_training_project(config).with_parameters({"TAKEN_AWAY": "2"})
+    plan = RunPlan(project=project, source_dir=config.parent)
+    with Client(local_platform.remote) as client, local_platform.reclaiming("quick", 2) as taken:
+        record = client.run(runs.run(plan, runs.new_record(plan, "reclaimed")))
+    assert [attempt.cause for attempt in record.attempts] == ["preempted", "preempted", "completed"]
+    assert [attempt.job_id for attempt in record.attempts[:2]] == taken
+    assert [each.newest and each.newest.name for each in record.attempts[:2]] == ["checkpoint-1", "checkpoint-2"]
 
 
 def test_clocks_that_do_not_wait_and_that_wait_less(manual_clock: ManualClock) -> None:  # noqa: F811

@@ -14,9 +14,11 @@ As a fixture:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,11 +30,13 @@ from pydantic import SecretStr
 
 from truss_train_core.api import endpoints
 from truss_train_core.api.client import Client
-from truss_train_core.errors import LocalPlatformError
+from truss_train_core.api.models import TrainingJob
+from truss_train_core.errors import LocalPlatformError, Rejected
 from truss_train_core.remotes import Remote
 
 _LAST_WORDS = 2000  # characters of the server's output that an error repeats
 _TIME_TO_STOP = 60.0  # seconds
+_LOOK_EVERY = 0.3  # seconds
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,46 @@ class LocalPlatform:
         with Client(self.remote) as client:
             client.send(endpoints.preempt_job(job_id))
 
+    @contextmanager
+    def reclaiming(self, project: str, times: int) -> Iterator[list[str]]:
+        """Take a project's spot jobs away meanwhile, each once it has a complete checkpoint.
+
+        Args:
+            project: by name.
+            times: so many jobs, and then no more.
+
+        Yields:
+            The ids of the jobs that were taken away so far.
+        """
+        taken: list[str] = []
+        enough = threading.Event()
+        thread = threading.Thread(target=self._reclaim, args=(project, times, taken, enough), daemon=True)
+        thread.start()
+        try:
+            yield taken
+        finally:
+            enough.set()
+            thread.join()
+
+    def _reclaim(self, project: str, times: int, taken: list[str], enough: threading.Event) -> None:
+        with Client(self.remote) as client:
+            while len(taken) < times and not enough.wait(_LOOK_EVERY):
+                for job in client.send(endpoints.active_jobs()).training_jobs:
+                    of_interest = job.training_project.name == project and job.id not in taken
+                    if of_interest and job.availability_model == "spot" and _has_checkpoint(client, job):
+                        with contextlib.suppress(Rejected):  # it has ended at this very moment
+                            client.send(endpoints.preempt_job(job.id))
+                            taken.append(job.id)
+
     def sign_in_link(self) -> str:
         """A link to the platform's pages that signs one browser in."""
         with Client(self.remote) as client:
             return client.send(endpoints.new_sign_in_link()).url
+
+
+def _has_checkpoint(client: Client, job: TrainingJob) -> bool:
+    listed = client.send(endpoints.list_checkpoints(job.training_project_id, job.id)).checkpoints
+    return any(each.sync_status == "COMPLETE" for each in listed)
 
 
 def _remote(process: subprocess.Popen[str], said: IO[str]) -> Remote:

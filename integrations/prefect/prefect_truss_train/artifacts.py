@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from truss_train_core.checkpoints import Candidate, TrainerState
     from truss_train_core.jobs import TrainingJob
     from truss_train_core.runs import Best
+    from truss_train_core.sweeps import Results
 
 P = ParamSpec("P")
 
@@ -123,6 +124,22 @@ def _where(state: TrainerState | None) -> str:
 
 
 @decides_nothing
+def show_report(run: TrainingRun) -> None:
+    """What each attempt took, as a table and in the log.
+
+    Not of a single attempt without a budget: of that, its job's page tells as much.
+    """
+    from prefect_truss_train.telling import run_logger
+    from truss_train_core import runs
+
+    if not (run.budget or run.budget.price or len(run.record.attempts) > 1):
+        return
+    report = run.client().run(runs.report(run.record, run.budget.price))
+    _in_place(prefect.create_table_artifact, report.rows(), key(run.project.name, "report"), "what the attempts took")
+    run_logger().info("%s", report)
+
+
+@decides_nothing
 def show_choice(run: TrainingRun, best: Best | None) -> None:
     """The table of all checkpoints with their metrics, the chosen one marked, and the loss curve.
 
@@ -201,6 +218,22 @@ def summary(run: TrainingRun, picture: str | None) -> str:
     if record.answer:
         lines += ["", "Its answer:", "", "```json", record.answer, "```"]
     return "\n".join(lines)
+
+
+@decides_nothing
+def show_sweep(project: str, results: Results) -> None:
+    """The trials of a sweep on one page: the decision, a curve for each, and the table, the best first.
+
+    Args:
+        project: its name.
+        results: of the sweep.
+    """
+    from truss_train_core import curves, sweeps
+
+    picture = sweeps.picture(results)
+    parts = [f"![a curve for each trial]({curves.as_address(picture)})"] if picture else []
+    text = "\n\n".join([f"# {project}", *parts, sweeps.markdown(results)])
+    _in_place(prefect.create_markdown_artifact, text, key(project, "sweep"), sweeps.decision(results))
 
 
 def _figure(value: float | None) -> str:

@@ -29,6 +29,7 @@ def train_and_deploy(
     environment: str | None = None,
     max_failures: int = 2,
     max_preemptions: int = 10,
+    budget: dict[str, Any] | None = None,
     approval_timeout: float | None = None,
     dataset: str | None = None,
     labels: dict[str, str] | None = None,
@@ -50,6 +51,8 @@ def train_and_deploy(
         environment: in which the deployment is to answer in the end, e.g. "production"; without, it is not promoted.
         max_failures: how many failed attempts are followed by another one.
         max_preemptions: the same for attempts that lost their machines.
+        budget: what all attempts may use, and by when: the fields of `truss_train_core.runs.Budget`, e.g.
+            `{"cost": 200, "price": {"dedicated": 6.5, "spot": 2.6}}`.
         approval_timeout: seconds that a person has to approve of the chosen checkpoint before it is put into service:
             before it is promoted, or deployed where it is not promoted. Without, nobody is asked.
         dataset: address of what is trained on, for Prefect's assets; the training itself does not see it.
@@ -57,8 +60,8 @@ def train_and_deploy(
         follow_logs: whether the jobs' logs go into the flow run's.
 
     Raises:
-        RunFailed: the budgets are used up. Retried, the flow does not spend more than they allow: raise them, or start
-            a new flow run.
+        RunFailed, BudgetSpent: the budgets are used up. Retried, the flow does not spend more than they allow: raise
+            them, or start a new flow run.
         NoUsableCheckpoint, DefinitionError, DeploymentFailed: the training is done, and goes to no waste: retry the
             flow run when the cause is gone.
     """
@@ -66,7 +69,9 @@ def train_and_deploy(
     from prefect_truss_train.approval import ask_for_approval
     from prefect_truss_train.assets import record_assets
 
-    run = tasks.submit_training_job(config, source_dir=source_dir, environment=variables, credentials=credentials)
+    run = tasks.submit_training_job(
+        config, source_dir=source_dir, environment=variables, credentials=credentials, budget=budget
+    )
     run = _train(run, max_failures=max_failures, max_preemptions=max_preemptions, follow_logs=follow_logs)
     if metric or deploy_config:
         run = tasks.choose_checkpoint(run, metric, mode, deploy_config=deploy_config)

@@ -23,9 +23,11 @@ from prefect_truss_train import keys
 
 if TYPE_CHECKING:
     from prefect_truss_train.training_run import TrainingRun
+    from truss_train_core import Flow
     from truss_train_core.definitions import DeployCheckpointsConfig, TrainingProject
     from truss_train_core.deployments import Promoted
-    from truss_train_core.runs import Phase, RunRecord
+    from truss_train_core.jobs import TrainingJob
+    from truss_train_core.runs import Budget, Phase, RunRecord
 
 CheckpointMode = Literal["min", "max"]
 
@@ -39,7 +41,7 @@ def _may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> boo
     return isinstance(error, passing)
 
 
-_OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "tags": {"truss-train"},
     "cache_policy": DEFAULT,
     "persist_result": True,
@@ -49,13 +51,14 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-@task(task_run_name="submit-training-job", **_OPTIONS)
+@task(task_run_name="submit-training-job", **OPTIONS)
 def submit_training_job(
     config: str | Path | TrainingProject,
     *,
     source_dir: str | Path | None = None,
     environment: Mapping[str, str] | None = None,
     credentials: str | None = None,
+    budget: Budget | Mapping[str, Any] | None = None,
 ) -> TrainingRun:
     """Submit a training job exactly once per flow run.
 
@@ -67,9 +70,12 @@ def submit_training_job(
         environment: environment variables for the job beyond those of the definition. Not for secrets: those are
             named in the definition, by `SecretReference`.
         credentials: name of a `BasetenCredentials` block; by default the default remote where the flow runs.
+        budget: what all attempts of the run may use, and by when, for the tasks that wait and resume as well: a
+            `truss_train_core.runs.Budget`, or its fields.
 
     Raises:
         ConfigFileError, PackageError, RemoteError: nothing was created.
+        BudgetSpent: its deadline has passed. Nothing was created.
         TrussTrainError: anything else; a retry is safe.
     """
     from prefect_truss_train.training_run import TrainingRun, load_training
@@ -78,18 +84,20 @@ def submit_training_job(
     project, directory = load_training(config, source_dir, environment or {})
     inputs = config if isinstance(config, (str, Path)) else config.model_dump_json()
     key = keys.run_key(inputs, source_dir, sorted((environment or {}).items()))
+    limits = runs.Budget.model_validate({} if budget is None else budget)
     run = TrainingRun(
-        record=runs.new_record(runs.RunPlan(project=project, source_dir=directory), key),
+        record=runs.new_record(runs.RunPlan(project=project, source_dir=directory, budget=limits), key),
         project=project,
         source_dir=directory,
         credentials=credentials,
+        budget=limits,
     )
     return _do(run, until="training")
 
 
-@task(task_run_name="wait-for-{run.job_name}", **_OPTIONS)
+@task(task_run_name="wait-for-{run.job_name}", **OPTIONS)
 def wait_for_training_job(run: TrainingRun, *, timeout: float | None = None, follow_logs: bool = True) -> TrainingRun:
-    """Wait until the job of a run has completed.
+    """Wait until the job of a run has completed; stop it once the run has spent its budget.
 
     Args:
         run: from `submit_training_job` or `resume_training_job`.
@@ -99,26 +107,33 @@ def wait_for_training_job(run: TrainingRun, *, timeout: float | None = None, fol
 
     Raises:
         JobFailed: it ended otherwise. `resume_training_job` goes on from its newest checkpoint.
+        BudgetSpent: it was stopped; or could not be, and the message says that.
         WaitTimeout: it goes on and may cost money.
         FlowRunCancelled: the flow run was cancelled meanwhile.
     """
     from prefect_truss_train import artifacts
     from prefect_truss_train.telling import Teller
-    from truss_train_core import Limits, checkpoints, jobs
+    from truss_train_core import Limits, checkpoints, jobs, runs
 
     client, teller = run.client(), Teller(run)
     limits = Limits(timeout=timeout)
     job = client.run(jobs.fetch(run.project_id, run.job_id, outage=limits.outage), on_event=teller)
-    if follow_logs:
-        companions = (jobs.TwinWatch(), checkpoints.CheckpointWatch(), artifacts.Progress(run))
-        job = client.run(jobs.follow(job, limits=limits, companions=companions), on_event=teller)
-    else:
-        job = client.run(jobs.wait(job, limits=limits), on_event=teller)
-    jobs.expect_completed(job)
-    return _do(run, until="done")
+    used = client.run(runs.usage(run.record, without=job.id)) if run.budget else runs.Usage()
+
+    def wait(*meters: jobs.Companion) -> Flow[TrainingJob]:
+        if not follow_logs:
+            return jobs.wait(job, limits=limits, companions=meters)
+        watches = (jobs.TwinWatch(), checkpoints.CheckpointWatch(), artifacts.Progress(run))
+        return jobs.follow(job, limits=limits, companions=(*watches, *meters))
+
+    try:
+        jobs.expect_completed(client.run(runs.within(run.budget, used, job, wait), on_event=teller))
+        return _do(run, until="done")
+    finally:
+        artifacts.show_report(run)
 
 
-@task(task_run_name="resume-after-{run.job_name}", **_OPTIONS)
+@task(task_run_name="resume-after-{run.job_name}", **OPTIONS)
 def resume_training_job(run: TrainingRun, *, max_failures: int = 2, max_preemptions: int = 10) -> TrainingRun:
     """Submit the next attempt of a run whose job ended otherwise than completed.
 
@@ -130,13 +145,14 @@ def resume_training_job(run: TrainingRun, *, max_failures: int = 2, max_preempti
         max_preemptions: the same for attempts that lost their machines.
 
     Raises:
-        RunFailed: no attempt follows: the budget is used up, a person stopped the job, or it failed twice at the same
+        RunFailed: no attempt follows: there were too many, a person stopped the job, or it failed twice at the same
             place.
+        BudgetSpent: nothing is left of the run's budget, or its deadline has passed.
     """
     return _do(run, until="training", max_failures=max_failures, max_preemptions=max_preemptions)
 
 
-@task(task_run_name="choose-checkpoint-of-{run.job_name}", **_OPTIONS)
+@task(task_run_name="choose-checkpoint-of-{run.job_name}", **OPTIONS)
 def choose_checkpoint(
     run: TrainingRun,
     metric: str | None = None,
@@ -172,7 +188,7 @@ def choose_checkpoint(
     return run
 
 
-@task(task_run_name="deploy-checkpoint-of-{run.job_name}", **{**_OPTIONS, "cache_policy": NO_CACHE})
+@task(task_run_name="deploy-checkpoint-of-{run.job_name}", **{**OPTIONS, "cache_policy": NO_CACHE})
 def deploy_checkpoint(
     run: TrainingRun,
     deploy_config: str | Path | DeployCheckpointsConfig | None = None,
@@ -202,7 +218,7 @@ def deploy_checkpoint(
     return _do(run, begin="deploying" if run.record.choice else "choosing", until="serving")
 
 
-@task(task_run_name="wait-for-deployment-of-{run.job_name}", **_OPTIONS)
+@task(task_run_name="wait-for-deployment-of-{run.job_name}", **OPTIONS)
 def wait_for_deployment(
     run: TrainingRun, *, timeout: float = 3600.0, question: Mapping[str, Any] | None = None, path: str = "predict"
 ) -> TrainingRun:
@@ -224,7 +240,7 @@ def wait_for_deployment(
     return _do(run, begin="serving", until="done", serving=serving, question=question, question_path=path)
 
 
-@task(task_run_name="promote-deployment-of-{run.job_name}", **{**_OPTIONS, "cache_policy": NO_CACHE})
+@task(task_run_name="promote-deployment-of-{run.job_name}", **{**OPTIONS, "cache_policy": NO_CACHE})
 def promote_deployment(
     run: TrainingRun,
     environment: str = "production",
@@ -265,7 +281,7 @@ def promote_deployment(
     return client.run(promotion, on_event=teller)
 
 
-@task(task_run_name="stop-{run.job_name}", **{**_OPTIONS, "cache_policy": NO_CACHE})
+@task(task_run_name="stop-{run.job_name}", **{**OPTIONS, "cache_policy": NO_CACHE})
 def stop_training_job(run: TrainingRun) -> None:
     """Stop the job of a run. One that has ended already is left alone.
 

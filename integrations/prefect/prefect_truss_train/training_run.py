@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from prefect_truss_train.credentials import client_for, remote_of
-from truss_train_core.definitions import DeployCheckpointsConfig, TrainingProject
-from truss_train_core.runs import RunRecord
+from truss_train_core.definitions import DeployCheckpointsConfig, Parameter, TrainingProject
+from truss_train_core.runs import Budget, RunRecord
 
 if TYPE_CHECKING:
     from truss_train_core import Client, Remote, RunPlan
+    from truss_train_core.sweeps import Trial
 
 
 class TrainingRun(BaseModel):
@@ -25,6 +26,7 @@ class TrainingRun(BaseModel):
         source_dir: the working directory.
         deployment: how the chosen checkpoint is deployed, once that is known.
         credentials: name of the `BasetenCredentials` block, None for the default remote where the flow runs.
+        budget: what all its attempts may use, and by when.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +36,7 @@ class TrainingRun(BaseModel):
     source_dir: Path
     deployment: DeployCheckpointsConfig | None = None
     credentials: str | None = None
+    budget: Budget = Budget()
 
     @property
     def job_id(self) -> str:
@@ -70,7 +73,12 @@ class TrainingRun(BaseModel):
         from truss_train_core import RunPlan
 
         return RunPlan(
-            project=self.project, source_dir=self.source_dir, deploy=self.deployment, follow_logs=False, **wishes
+            project=self.project,
+            source_dir=self.source_dir,
+            deploy=self.deployment,
+            budget=self.budget,
+            follow_logs=False,
+            **wishes,
         )
 
     def remote(self) -> Remote:
@@ -83,21 +91,23 @@ class TrainingRun(BaseModel):
 
 
 def load_training(
-    config: str | Path | TrainingProject, source_dir: str | Path | None, environment: Mapping[str, str]
+    config: str | Path | TrainingProject,
+    source_dir: str | Path | None,
+    environment: Mapping[str, Parameter] | None = None,
+    trial: Trial | None = None,
 ) -> tuple[TrainingProject, Path]:
-    """A definition, with environment variables added, and its working directory.
+    """A definition, with environment variables and the parameters of a trial added, and its working directory.
 
     Raises:
         ConfigFileError: the file does not hold exactly one definition.
+        DefinitionError: a variable would replace a secret, or cannot be one.
     """
     from truss_train_core import load_training_project
 
-    if isinstance(config, TrainingProject):
-        project, directory = config, Path.cwd()
+    directory = Path.cwd() if isinstance(config, TrainingProject) else Path(config).absolute().parent
+    if trial:
+        project = trial.project(config, environment=environment)
     else:
-        project, directory = load_training_project(config), Path(config).absolute().parent
-    if environment:
-        variables = {**project.job.runtime.environment_variables, **environment}
-        runtime = project.job.runtime.model_copy(update={"environment_variables": variables})
-        project = project.model_copy(update={"job": project.job.model_copy(update={"runtime": runtime})})
+        project = config if isinstance(config, TrainingProject) else load_training_project(config)
+        project = project.with_parameters(environment)
     return project, Path(source_dir).absolute() if source_dir else directory

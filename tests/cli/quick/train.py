@@ -28,3 +28,5 @@ for step in range(state["global_step"] + 1, STEPS + 1):
     (folder / "step.txt").write_text(str(step))
     (folder / "trainer_state.json").write_text(json.dumps(state))
     print(f"step {step}/{STEPS}  eval_loss {loss}", flush=True)  # noqa: T201
+    if step <= int(os.environ.get("TAKEN_AWAY", "0")):
+        time.sleep(3600)  # until the job is preempted or stopped
