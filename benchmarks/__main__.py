@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks import results
 
 ROWS = (
-    "push", "small_push", "imports", "dag_parse", "waiting", "following", "choosing", "round_trip", "platform", "burst",
-    "pages",
+    "push", "small_push", "imports", "dag_parse", "flow_parse", "waiting", "following", "choosing", "round_trip",
+    "platform", "burst", "pages",
 )  # fmt: skip
 PAGE = Path(__file__).with_name("results.md")
 

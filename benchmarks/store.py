@@ -44,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
             return {"data": {"teams": [{"id": "team", "name": "bench", "default": True}]}}
         if path.endswith("/blobs/credentials/train"):
             keys = {"aws_access_key_id": "id", "aws_secret_access_key": "secret", "aws_session_token": "token"}
-            here = "http://127.0.0.1:{}".format(self.server.server_address[1])
+            here = f"http://127.0.0.1:{self.server.server_address[1]}"
             return {"s3_bucket": "bucket", "s3_key": "archive.tgz", "creds": {**keys, "endpoint_url": here}}
         if path.endswith("/jobs"):
             return {"training_job": JOB}
@@ -84,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
 
     def log_message(self, *_: object) -> None: ...
 

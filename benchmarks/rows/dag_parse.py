@@ -33,13 +33,14 @@ FILES = {
         'TrainingJobOperator(task_id="t", config="config.py")',
     ),
     SAGEMAKER: (
-        "from airflow.providers.amazon.aws.operators.sagemaker import SageMakerModelOperator, SageMakerTrainingOperator\n"
+        "from airflow.providers.amazon.aws.operators.sagemaker import "
+        "SageMakerModelOperator, SageMakerTrainingOperator\n"
         "from airflow.providers.amazon.aws.sensors.sagemaker import SageMakerTrainingSensor",
         'SageMakerTrainingOperator(task_id="t", config={"TrainingJobName": "t"})',
     ),
     DATABRICKS: (
         "from airflow.providers.databricks.operators.databricks import DatabricksSubmitRunOperator\n"
-        "from airflow.providers.databricks.sensors.databricks import DatabricksSensor",
+        "from airflow.providers.databricks.sensors.databricks import DatabricksSQLStatementsSensor",
         'DatabricksSubmitRunOperator(task_id="t", json={})',
     ),
 }

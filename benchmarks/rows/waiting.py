@@ -65,9 +65,9 @@ def measure(quick: bool) -> Result:
             for side, name in ((OURS, "`jobs.wait`"), (ASKING, "a trigger each"))
             for what, unit, key in (("processor time", "s", "processor"), ("requests", "", "requests"))
         ],
-        remark=f"The pause between two looks at such a job is {INTERVAL:.0f} s. When an end is noticed was seen in a run "
-        f"of its own, in which one of ten jobs ends at a random moment: median {number(noticed[len(noticed) // 2])} s. "
-        "Time is simulated.",
+        remark=f"The pause between two looks at such a job is {INTERVAL:.0f} s. When an end is noticed was seen in a "
+        "run of its own, in which one of ten jobs ends at a random moment: the median is "
+        f"{number(noticed[len(noticed) // 2])} s. Time is simulated.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, UnaryExpression, func, select
+from sqlalchemy import ColumnElement, Connection, UnaryExpression, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from truss_train_core.api import models
@@ -20,6 +20,17 @@ _JOB_COLUMNS = (
     Job.priority, Job.availability_model, Job.checkpoint_sync_status, Job.instance_type,
     Project.name.label("project_name"),
 )  # fmt: skip
+_JOBS = select(*_JOB_COLUMNS).join(Project, Project.id == Job.project_id).where(~Job.deleted)
+_PROJECTS = (
+    select(Project.id, Project.name, Project.created_at, Project.updated_at, Team.name)
+    .join(Team, Team.id == Project.team_id)
+    .where(~Project.deleted)
+)
+# What every look at a job asks for is written once: making a statement takes longer than running it.
+_ONE_JOB = _JOBS.where(Job.project_id == bindparam("project_id"), Job.id == bindparam("job_id"))
+_ONE_PROJECT = _PROJECTS.where(Project.id == bindparam("project_id"))
+_LATEST_JOB = _JOBS.where(Job.project_id == bindparam("project_id")).order_by(Job.seq.desc()).limit(1)
+_USER = models.User(email=USER_EMAIL)
 
 
 def moment(seconds: float) -> datetime:
@@ -38,16 +49,19 @@ class Deleted(models.Wire):
     deleted: bool = True
 
 
+def _connection(session: Session) -> Connection:
+    """Where a statement sees what the session has changed, and costs a fraction of what it costs in the session."""
+    session.flush()
+    return session.connection()
+
+
 # ---------------------------------------------------------------- jobs
 
 
 def list_jobs(session: Session, *where: ColumnElement[bool], oldest_first: bool = False) -> list[models.TrainingJob]:
     """Jobs that are not deleted, newest first unless said otherwise."""
     order: UnaryExpression[int] = Job.seq.asc() if oldest_first else Job.seq.desc()
-    query = select(*_JOB_COLUMNS).join(Project, Project.id == Job.project_id)
-    rows = session.execute(query.where(~Job.deleted, *where).order_by(order))
-    user = models.User(email=USER_EMAIL)
-    return [_job(row, user) for row in rows]
+    return [_job(row) for row in session.execute(_JOBS.where(*where).order_by(order))]
 
 
 def get_job(session: Session, project_id: str, job_id: str) -> models.TrainingJob:
@@ -56,13 +70,13 @@ def get_job(session: Session, project_id: str, job_id: str) -> models.TrainingJo
     Raises:
         Problem: 404.
     """
-    found = list_jobs(session, Job.project_id == project_id, Job.id == job_id)
-    if not found:
+    row = _connection(session).execute(_ONE_JOB, {"project_id": project_id, "job_id": job_id}).first()
+    if row is None:
         raise missing("training job", job_id)
-    return found[0]
+    return _job(row)
 
 
-def _job(row: Any, user: models.User) -> models.TrainingJob:
+def _job(row: Any) -> models.TrainingJob:
     (id_, created_at, updated_at, status, project_id, name, error_message, node_count, priority, availability, sync,
      instance_type, project_name) = row  # fmt: skip
     return models.TrainingJob.model_validate(
@@ -71,7 +85,7 @@ def _job(row: Any, user: models.User) -> models.TrainingJob:
             "training_project_id": project_id, "training_project": {"id": project_id, "name": project_name},
             "instance_type": catalogue()[instance_type], "name": name, "error_message": error_message,
             "node_count": node_count, "priority": priority, "availability_model": availability,
-            "checkpoint_sync_status": sync, "user": user,
+            "checkpoint_sync_status": sync, "user": _USER,
         }
     )  # fmt: skip
 
@@ -81,22 +95,11 @@ def _job(row: Any, user: models.User) -> models.TrainingJob:
 
 def list_projects(session: Session, *where: ColumnElement[bool]) -> list[models.TrainingProject]:
     """Projects that are not deleted, each with its latest job, newest first."""
-    rows = session.execute(
-        select(Project, Team.name).join(Team, Team.id == Project.team_id).where(~Project.deleted, *where)
-        .order_by(Project.created_at.desc())
-    ).all()  # fmt: skip
-    ids = [project.id for project, _ in rows]
+    rows = session.execute(_PROJECTS.where(*where).order_by(Project.created_at.desc())).all()
+    ids = [row[0] for row in rows]
     newest = select(func.max(Job.seq)).where(~Job.deleted, Job.project_id.in_(ids)).group_by(Job.project_id)
     latest = {job.training_project_id: job for job in list_jobs(session, Job.seq.in_(newest))}
-    return [
-        models.TrainingProject.model_validate(
-            {
-                "id": project.id, "name": project.name, "created_at": project.created_at,
-                "updated_at": project.updated_at, "team_name": team_name, "latest_job": latest.get(project.id),
-            }
-        )
-        for project, team_name in rows
-    ]  # fmt: skip
+    return [_project(row, latest.get(row[0])) for row in rows]
 
 
 def get_project(session: Session, project_id: str) -> models.TrainingProject:
@@ -105,7 +108,19 @@ def get_project(session: Session, project_id: str) -> models.TrainingProject:
     Raises:
         Problem: 404.
     """
-    found = list_projects(session, Project.id == project_id)
-    if not found:
+    connection, project = _connection(session), {"project_id": project_id}
+    row = connection.execute(_ONE_PROJECT, project).first()
+    if row is None:
         raise missing("training project", project_id)
-    return found[0]
+    latest = connection.execute(_LATEST_JOB, project).first()
+    return _project(row, _job(latest) if latest else None)
+
+
+def _project(row: Any, latest: models.TrainingJob | None) -> models.TrainingProject:
+    id_, name, created_at, updated_at, team_name = row
+    return models.TrainingProject.model_validate(
+        {
+            "id": id_, "name": name, "created_at": created_at, "updated_at": updated_at, "team_name": team_name,
+            "latest_job": latest,
+        }
+    )  # fmt: skip

@@ -1,24 +1,20 @@
-"""What open pages cost: 20 jobs run and print, 50 pages follow them, and the server serves both.
-
-Measured are the server's share of one core, with and without pages, and how long after a line was printed a page has
-it. Jobs and their supervisors are processes of their own and do not count as the server.
-"""
+"""What open pages cost: jobs run and print, pages follow them, and the server serves both."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
 
 import httpx
 import psutil
 
+from benchmarks.results import Result, seconds
 from truss_train_core.testing import LocalPlatform
 
 JOB = """python -u - <<'END'
@@ -36,27 +32,32 @@ for step in range(1, 1000000):
 END"""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=20)
-    parser.add_argument("--pages", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=60)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home, platform(Path(home), asked.jobs) as (served, http):
-        paths = [submit(http) for _ in range(asked.jobs)]
-        wait_until_running(http, asked.jobs)
-        alone = share_of_a_core(served, lambda: time.sleep(asked.seconds / 3))
+def measure(quick: bool) -> Result:
+    jobs, pages, span = (3, 5, 6.0) if quick else (20, 50, 60.0)
+    with TemporaryDirectory() as home, platform(Path(home), jobs) as (served, http):
+        paths = [submit(http) for _ in range(jobs)]
+        wait_until_running(http, jobs)
+        alone = share_of_a_core(served, lambda: time.sleep(span / 3))
         delays: list[float] = []
-        follow = follow_all(http, [paths[number % len(paths)] for number in range(asked.pages)], asked.seconds, delays)
+        follow = follow_all(http, [paths[number % len(paths)] for number in range(pages)], span, delays)
         followed = share_of_a_core(served, lambda: asyncio.run(follow))
     delays.sort()
-    print(f"{asked.jobs} jobs, 10 lines a second each; {asked.pages} pages")
-    print(f"server without pages: {alone:.2f} of a core; with pages: {followed:.2f}")
-    print(
-        f"{len(delays)} lines reached a page, after: median {delays[len(delays) // 2]:.2f} s, "
-        f"99th percentile {delays[len(delays) * 99 // 100]:.2f} s, at most {delays[-1]:.2f} s"
+    return Result(
+        title=f"{jobs} jobs that print 10 lines a second each, and {pages} open pages that follow them",
+        goals=(),
+        columns=("", "the server, of one core", "a line has reached a page after, median", "99th percentile", "most"),
+        table=[
+            ("without pages", f"{alone:.2f}", "", "", ""),
+            (
+                f"with {pages} pages",
+                f"{followed:.2f}",
+                seconds(median(delays)),
+                seconds(delays[len(delays) * 99 // 100]),
+                seconds(delays[-1]),
+            ),
+        ],
+        remark="Jobs and their supervisors are processes of their own and do not count as the server.",
     )
-    return 0
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def wait_until_running(http: httpx.Client, count: int) -> None:
         time.sleep(0.5)
 
 
-def share_of_a_core(served: LocalPlatform, during) -> float:
+def share_of_a_core(served: LocalPlatform, during: Callable[[], object]) -> float:
     process = psutil.Process(served.process.pid)
     began, before = time.monotonic(), process.cpu_times()
     during()
@@ -90,20 +91,20 @@ def share_of_a_core(served: LocalPlatform, during) -> float:
     return (after.user + after.system - before.user - before.system) / (time.monotonic() - began)
 
 
-async def follow_all(http: httpx.Client, paths: list[str], seconds: float, delays: list[float]) -> None:
+async def follow_all(http: httpx.Client, paths: list[str], span: float, delays: list[float]) -> None:
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(
         base_url=http.base_url, cookies=http.cookies, timeout=60, limits=limits, trust_env=False
     ) as client:
         following = [asyncio.create_task(follow(client, path, delays)) for path in paths]
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(span)
         for each in following:
             each.cancel()
         problems = [
             each for each in await asyncio.gather(*following, return_exceptions=True) if isinstance(each, Exception)
         ]
         if problems:
-            sys.exit(f"{len(problems)} pages broke off: {problems[0]!r}")
+            raise RuntimeError(f"{len(problems)} pages broke off: {problems[0]!r}")
 
 
 async def follow(client: httpx.AsyncClient, path: str, delays: list[float]) -> None:
@@ -122,7 +123,3 @@ async def follow(client: httpx.AsyncClient, path: str, delays: list[float]) -> N
                 if seen is not None and number > seen and message.startswith("printed at "):
                     delays.append(now - float(message.split()[2]))
             seen = event["value"]["total"] - 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
