@@ -75,11 +75,15 @@ def write(file: Path, text: str) -> None:
 
 
 def configuration() -> str:
-    """zensical.toml with the pages of folders in the place of "folder/*"."""
+    """zensical.toml with pages in the place of names that end with a star; those of modules go by their last name."""
+
+    def item(page: Path) -> str:
+        title, path = page.stem.rpartition(".")[2], page.relative_to(DOCS)
+        return f'"{path}"' if title == page.stem else f'{{ "{title}" = "{path}" }}'
 
     def expanded(found: re.Match[str]) -> str:
-        names = sorted(DOCS.glob(f"{found['names']}.md"), key=lambda page: (page.name != "index.md", page))
-        return ", ".join(f'"{page.relative_to(DOCS)}"' for page in names)
+        pages = sorted(DOCS.glob(f"{found['names']}.md"), key=lambda page: (page.stem != "index", page.stem))
+        return ", ".join(map(item, pages))
 
     return re.sub(r'"(?P<names>[\w/]+\*)"', expanded, (DOCS / "zensical.toml").read_text())
 

@@ -1,4 +1,4 @@
-"""Writes cli.md: every command and option of `truss train`, and what there is for it in `truss-train`.
+"""Writes cli.md: every command, and for every command and option of `truss train` what there is for it here.
 
     python docs/generate_cli_page.py
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from typer.core import TyperGroup, TyperOption
 from typer.main import get_command
@@ -24,12 +25,16 @@ _HEAD = """\
 
 <!-- Written by docs/generate_cli_page.py; change the code, and run it again. -->
 
-First what `truss train` offers, and what there is for it here; then what there is here alone. Everywhere, `--remote`
-is `baseten` unless `TRUSS_TRAIN_REMOTE` says otherwise; a job is named by its id or its name, and so is a project,
-under `--project` or `--project-id`; `-o json` prints JSON on stdout, and what is `-o cli-table` there is `-o text`.
-Nothing is asked where there is no terminal, with or without `--non-interactive`. `--log` is not here:
-`TRUSS_TRAIN_DEBUG=1` shows where an error arose. Commands with an underscore, and `checkpoints list`, are understood as
-truss writes them, too.
+Everywhere, `--remote` is `baseten` unless `TRUSS_TRAIN_REMOTE` says otherwise; a job is named by its id or its name,
+and so is a project, under `--project` or `--project-id`; `-o json` prints JSON on stdout. Nothing is asked where there
+is no terminal. `TRUSS_TRAIN_DEBUG=1` shows where an error arose. `truss-train COMMAND --help` explains each option.
+"""
+
+_BESIDE_TRUSS = """\
+## Beside `truss train`
+
+What `truss train` offers, and what there is for it here. What is `-o cli-table` there is `-o text` here. `--log` is not
+here. Commands with an underscore, and `checkpoints list`, are understood as truss writes them, too.
 """
 
 _NAMES = {
@@ -55,42 +60,53 @@ def theirs() -> Iterator[tuple[str, list[str]]]:
             yield command, rest.split()
 
 
-def ours() -> dict[str, tuple[str, list[str]]]:
-    """Commands of `truss-train`: what each does, in a sentence, its arguments and its options with all their names."""
-    found: dict[str, tuple[str, list[str]]] = {}
-    pending = [((), get_command(app))]
-    while pending:
-        path, command = pending.pop()
+class Ours(NamedTuple):
+    """A command of `truss-train`: what it does, in a sentence; its arguments ("") and options with all their names."""
+
+    said: str
+    names: list[str]
+    panel: str
+
+
+def ours() -> dict[str, Ours]:
+    """Commands of `truss-train` by name, in the order of its help."""
+    found: dict[str, Ours] = {}
+
+    def look(path: tuple[str, ...], command: Any, panel: str) -> None:
         if isinstance(command, TyperGroup):
-            pending += [((*path, name), each) for name, each in command.commands.items() if not each.hidden]
-            continue
+            for name, each in command.commands.items():
+                if not each.hidden:
+                    look((*path, name), each, panel or each.rich_help_panel)
+            return
         said = " ".join((command.help or "").split("\n\n")[0].split())
         names = ["/".join(each.opts) if isinstance(each, TyperOption) else "" for each in command.params]
-        found[" ".join(path)] = said, names
+        found[" ".join(path)] = Ours(said, names, panel)
+
+    look((), get_command(app), "")
     return found
 
 
 def page() -> str:
     """The page as the code has it now."""
     here = ours()
-    lines = [_HEAD, "## What `truss train` offers\n"]
-    matched = set()
+    lines = [_HEAD]
+    for panel in dict.fromkeys(each.panel for each in here.values()):
+        lines += [f"## {panel}\n", "| command | what it does | options |", "| --- | --- | --- |"]
+        for name, (said, names, where) in here.items():
+            if where == panel:
+                shown = ", ".join(f"`{each.split('/')[0]}`" for each in names if each)
+                lines.append(f"| `truss-train {name}` | {said} | {shown} |")
+        lines.append("")
+    lines.append(_BESIDE_TRUSS)
     for command, options in theirs():
-        name = _NAMES.get(command, command)
-        matched.add(name)
-        said, names = here[name]
-        lines += [f"### `truss train {command}`\n", f"`truss-train {name}`: {said}\n"]
+        said, names, _ = here[_NAMES.get(command, command)]
+        lines += [f"### `truss train {command}`\n", f"`truss-train {_NAMES.get(command, command)}`: {said}\n"]
         lines += ["| option | here |", "| --- | --- |"]
         lines += [f"| `{each}` | {_state(each, names)} |" for each in options]
         if more := sorted(_beyond(options, names)):
             lines.append(f"\nBeyond that: {', '.join(f'`{each}`' for each in more)}.")
         lines.append("")
-    lines += ["## What there is here alone\n", "| command | what it does | options |", "| --- | --- | --- |"]
-    for name, (said, names) in sorted(here.items()):
-        if name not in matched:
-            shown = ", ".join(f"`{each.split('/')[0]}`" for each in names if each)
-            lines.append(f"| `truss-train {name}` | {said} | {shown} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _state(theirs: str, names: list[str]) -> str:
