@@ -34,10 +34,10 @@ def test_a_new_project_runs_as_it_is(truss_train: Command, local: LocalPlatform,
 
 
 def test_examples_go_into_directories_of_their_names(truss_train: Command, elsewhere: Path) -> None:
-    assert truss_train("init", "--list-examples").out.split() == ["digits", "starter"]
+    assert truss_train("init", "--list-examples").out.split() == ["digits", "starter", "transformer", "two_nodes"]
     written = truss_train("init", "--examples", "digits, starter", "--target-directory", "there", "-o", "json")
     assert json.loads(written.out) == {"paths": ["there/digits", "there/starter"]}
-    for path in (ROOT / "examples" / "digits").glob("*.py"):
+    for path in _files(ROOT / "examples" / "digits"):
         assert (elsewhere / "there" / "digits" / path.name).read_bytes() == path.read_bytes()
 
 
@@ -56,5 +56,9 @@ def test_the_wheel_has_every_file_of_the_examples(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if "/examples/" in name}
-    shipped = (path.relative_to(ROOT) for path in (ROOT / "examples").glob("*/*") if path.suffix in (".py", ".json"))
+    shipped = (path.relative_to(ROOT) for folder in (ROOT / "examples").iterdir() for path in _files(folder))
     assert packed == {f"truss_train_core/{path.as_posix()}" for path in shipped}
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file()]

@@ -36,7 +36,8 @@ def init(
 ) -> None:
     """Write a training project to begin with, or examples. Nothing that exists is replaced.
 
-    The example "digits" needs safetensors and scikit-learn, on the local platform beside the platform itself.
+    On the local platform, what examples need is installed beside the platform itself: for "digits" and "two_nodes"
+    safetensors and scikit-learn.
     """
     shipped = {each.name: each for each in sorted(_shipped().iterdir()) if (each / "config.py").exists()}
     if list_examples:
@@ -80,7 +81,7 @@ def _write(source: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".init-") as folder:
         files = Path(folder) / "files"
         files.mkdir()
-        for file in sorted(source.glob("*.py")):
+        for file in sorted(each for each in source.iterdir() if each.is_file()):
             shutil.copyfile(file, files / file.name)
         files.rename(target)
 
