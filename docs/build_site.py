@@ -41,8 +41,8 @@ def stage(page: Path) -> None:
 
     def moved(found: re.Match[str]) -> str:
         file = (page.parent / found["path"]).resolve()
-        if not file.exists():
-            return found["path"]  # the build says so
+        if not file.exists():  # Zensical says so of pages, and not of pictures
+            sys.exit(f"{page.relative_to(ROOT)} leads to {found['path']}, which is not there")
         if place(file).is_relative_to(BUILD / "source") and not place(file).exists():
             put(file)
         return os.path.relpath(place(file), place(page).parent)
