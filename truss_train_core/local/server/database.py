@@ -6,6 +6,7 @@ writer's place at its beginning, so that what it has read still holds when it wr
 
 from __future__ import annotations
 
+import logging
 import secrets
 import string
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ from typing import Any
 
 from sqlalchemy import JSON, Connection, ForeignKey, Index, UniqueConstraint, create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, WriteOnlyMapped, mapped_column, relationship
+
+_LOGGING_NAME = "truss-train"
+logging.getLogger(f"sqlalchemy.engine.Engine.{_LOGGING_NAME}").addFilter(lambda record: record.levelno > logging.DEBUG)
+"""What the engine tells at that level are rows, and there are secrets in them."""
 
 _ALPHABET = string.ascii_lowercase + string.digits
 
@@ -187,7 +192,9 @@ class Database:
     def __init__(self, path: Path) -> None:
         path.touch(mode=0o600)
         path.chmod(0o600)  # SQLite gives the files beside it the same mode
-        self._engine = create_engine(f"sqlite:///{path}", pool_size=16, max_overflow=64)
+        self._engine = create_engine(
+            f"sqlite:///{path}", pool_size=16, max_overflow=64, hide_parameters=True, logging_name=_LOGGING_NAME
+        )
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)
         self._writing = self._engine.execution_options(begin="IMMEDIATE")
