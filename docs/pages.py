@@ -18,6 +18,7 @@ DOCS = ROOT / "docs"
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.DOTALL | re.MULTILINE
 )
+_INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+", re.MULTILINE)
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(?P<text>.+?) *$", re.MULTILINE)
@@ -90,6 +91,12 @@ def blocks_of(page: Path) -> Iterator[Block]:
     for found in _FENCE.finditer(text):
         code = textwrap.dedent(found["code"])
         yield Block(page, text.count("\n", 0, found.start()) + 1, found["language"], code)
+
+
+def examples_of(page: Path) -> Iterator[str]:
+    """The indented blocks of a page: examples as docstrings have them."""
+    for found in _INDENTED.finditer(_FENCE.sub("", page.read_text())):
+        yield textwrap.dedent(found[0]).strip()
 
 
 def prose(page: Path) -> str:

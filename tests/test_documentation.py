@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import configparser
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ import yaml
 from typer.core import TyperGroup
 from typer.main import get_command
 
+import truss_train_core
 from truss_train_core.cli.main import app
 from truss_train_core.remotes import write_remote
 from truss_train_core.testing import LocalPlatform
@@ -87,6 +90,19 @@ def runs_here(block: pages.Block) -> bool:
 
 
 PYTHON = [block for page in PAGES for block in shown(page, "python") if runs_here(block)]
+
+
+@pytest.mark.parametrize("page", sorted(REFERENCE.glob("truss_train_core.*.md")), ids=name_of)
+def test_examples_of_docstrings_fit_what_they_call(page: Path) -> None:
+    room = import_module(page.stem)
+    known = {name: getattr(place, name) for place in (truss_train_core, room) for name in getattr(place, "__all__", ())}
+    for example in pages.examples_of(page):
+        if re.match(r"\w+ = |\w+\.|with ", example):  # a drawing is no code
+            for call in (node for node in ast.walk(ast.parse(example)) if isinstance(node, ast.Call)):
+                name, _, attribute = ast.unparse(call.func).partition(".")
+                if name in known:
+                    called = getattr(known[name], attribute) if attribute else known[name]
+                    inspect.signature(called).bind(*call.args, **{str(each.arg): each.value for each in call.keywords})
 
 
 @pytest.fixture(scope="module")
