@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from truss_train_core.api.flows import Event
-from truss_train_core.checkpoints import Mode
+from truss_train_core.checkpoints import Choice, Mode
 
 LIMIT = 4000
 """Bytes of a record. Beyond, the oldest attempts are left out: their jobs are found by the key in their names."""
@@ -69,6 +69,20 @@ class Chosen(_Part):
     mode: Mode | None = None
     value: float | None = None
     reason: str = ""
+
+    @classmethod
+    def of(cls, choice: Choice) -> Chosen:
+        """What a record keeps of a choice."""
+        checkpoint = choice.checkpoint
+        return cls(
+            checkpoint=CheckpointRef(
+                job_id=checkpoint.training_job_id, name=checkpoint.checkpoint_id, step=choice.step
+            ),
+            metric=choice.metric,
+            mode=choice.mode,
+            value=choice.value,
+            reason=shortened(choice.reason, MESSAGE) or "",
+        )
 
 
 class Deployed(_Part):

@@ -146,15 +146,7 @@ def _resume(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
 
 def _choose(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
     choice = yield from _patiently(plan, lambda: _choice(record, plan))
-    checkpoint = choice.checkpoint
-    chosen = Chosen(
-        checkpoint=CheckpointRef(job_id=checkpoint.training_job_id, name=checkpoint.checkpoint_id, step=choice.step),
-        metric=choice.metric,
-        mode=choice.mode,
-        value=choice.value,
-        reason=shortened(choice.reason, MESSAGE) or "",
-    )
-    return record.changed(choice=chosen, phase="deploying" if plan.deploy else "done")
+    return record.changed(choice=Chosen.of(choice), phase="deploying" if plan.deploy else "done")
 
 
 def _deploy(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:

@@ -17,7 +17,7 @@ from truss_train_core.sweeps.drawing import picture
 from truss_train_core.sweeps.halving import why_stop
 from truss_train_core.sweeps.results import Outcome, Results, results, verdict
 from truss_train_core.sweeps.space import Range, grid, sample
-from truss_train_core.sweeps.table import markdown, table
+from truss_train_core.sweeps.table import decision, markdown, table
 from truss_train_core.sweeps.trial import Halving, Objective, Trial
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Range",
     "Results",
     "Trial",
+    "decision",
     "grid",
     "markdown",
     "picture",

@@ -34,10 +34,12 @@ def picture(results: Results) -> str | None:
     about = f"{objective.metric} by {objective.unit}, for each trial"
     x, y, parts = drawing.plane(places, values, about)
     for outcome in sorted(drawn, key=lambda each: each is results.chosen):  # the chosen one above the others
-        colour = CHOSEN if outcome is results.chosen else _COLOURS.get(outcome.state, _OTHERS)
-        width = 3 if outcome is results.chosen else 1.5
         line = lines[outcome.trial.number]
-        style = f'class="trial {outcome.state.replace(" ", "-")}" fill="none" stroke="{colour}" stroke-width="{width}"'
+        if outcome is results.chosen:
+            kind, colour, width = "chosen", CHOSEN, 3.0
+        else:
+            kind, colour, width = outcome.state.replace(" ", "-"), _COLOURS.get(outcome.state, _OTHERS), 1.5
+        style = f'class="trial {kind}" fill="none" stroke="{colour}" stroke-width="{width}"'
         parts.append(f'<polyline points="{drawing.points_of(line, x, y)}" {style}/>')
         end, value = list(line.items())[-1]
         if outcome.state == "stopped early":

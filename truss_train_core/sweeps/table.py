@@ -19,12 +19,19 @@ def table(results: Results) -> list[dict[str, str]]:
     return [_row(outcome, results) for outcome in sorted(results.outcomes, key=_rank)]
 
 
+def decision(results: Results) -> str:
+    """Which checkpoint was chosen and why, or why none, in a sentence."""
+    if results.choice is None or results.chosen is None:
+        return f"Nothing was chosen. {results.problem}"
+    name = results.choice.checkpoint.checkpoint_id
+    return f"{STAR} {name} of {results.chosen.trial.describe()}: {results.choice.reason}."
+
+
 def markdown(results: Results) -> str:
     """The decision and the table, in Markdown."""
     rows = table(results)
     columns = list(rows[0])
-    lines = [f"{STAR} {results.choice.reason}." if results.choice else f"Nothing was chosen. {results.problem}", ""]
-    lines += [_line(columns), _line(["---"] * len(columns))]
+    lines = [decision(results), "", _line(columns), _line(["---"] * len(columns))]
     lines += [_line([row[column] for column in columns]) for row in rows]
     return "\n".join(lines)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from truss_train_core.checkpoints import Mode
 from truss_train_core.config_file import load_training_project
-from truss_train_core.definitions import TrainingProject
+from truss_train_core.definitions import Parameter, TrainingProject
 
 _BASE = 24
 """Characters of the job's own name that stay, so that the longest key leaves the mark whole."""
@@ -72,11 +73,14 @@ class Trial(_Value):
     delivery: Literal["environment", "runtime_config"] = "environment"
     objective: Objective
 
-    def project(self, config: str | os.PathLike[str] | TrainingProject) -> TrainingProject:
+    def project(
+        self, config: str | os.PathLike[str] | TrainingProject, *, environment: Mapping[str, Parameter] | None = None
+    ) -> TrainingProject:
         """The definition of the trial's job: with its parameters, and a name by which the sweep finds it.
 
         Args:
             config: path of a config.py, or a definition.
+            environment: environment variables that all trials have in common; the trial's own take precedence.
 
         Raises:
             ConfigFileError: the file does not hold exactly one definition.
@@ -84,13 +88,13 @@ class Trial(_Value):
         """
         if self.delivery == "runtime_config":
             project = (
-                config.with_parameters(runtime_config=self.parameters)
+                config.with_parameters(environment, runtime_config=self.parameters)
                 if isinstance(config, TrainingProject)
-                else load_training_project(config, runtime_config=self.parameters)
+                else load_training_project(config, runtime_config=self.parameters).with_parameters(environment)
             )
         else:
             project = config if isinstance(config, TrainingProject) else load_training_project(config)
-            variables: Any = self.parameters  # refused there, where they are no variables
+            variables: Any = {**(environment or {}), **self.parameters}  # refused there, where they are no variables
             project = project.with_parameters(variables)
         base = (project.job.name or project.name)[:_BASE]
         name = f"{base}-s{self.sweep}-t{self.number}"
