@@ -27,9 +27,11 @@ from truss_train_core.events import Notice
 from truss_train_core.runs.deadline import Deadline, hurry
 from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.record import RunRecord
-from truss_train_core.waiting import FOREVER, patiently
+from truss_train_core.waiting import FOREVER, Limits, patiently
 
 _HOUR = 3600.0
+_TIME_TO_STOP = 60.0
+"""Seconds that a stopped job's processes and last checkpoints may take, before it is told of as it is then."""
 
 
 class Usage(BaseModel):
@@ -208,7 +210,7 @@ _WHAT_NEXT = "Its checkpoints stay: allow for more and try again to go on from t
 
 @dataclass
 class _Meter:
-    """Reads what is used at every look, and ends the wait when that is everything."""
+    """Reads what is used at every look, and ends the wait when that is everything. Hurries a job in the queue."""
 
     budget: Budget
     before: Usage
@@ -230,12 +232,17 @@ class _Meter:
 
 
 def _stop(job: TrainingJob, why: str) -> Flow[TrainingJob]:
+    """Stop a job; returns it as it has ended, or as it is after `_TIME_TO_STOP`."""
     try:
-        return (yield from patiently(lambda: jobs.stop(job), FOREVER.outage))
+        stopped = yield from patiently(lambda: jobs.stop(job), FOREVER.outage)
     except TrussTrainError:
         text = f"could not be stopped, may run and costs money: {why}. truss-train stop --job-id {job.id}"
         yield from emit(Notice(about=jobs.describe(job), text=text))
         raise
+    try:
+        return (yield from jobs.wait(stopped, limits=Limits(timeout=_TIME_TO_STOP, outage=_TIME_TO_STOP)))
+    except TrussTrainError:  # it ends by itself, and nobody has to see it
+        return stopped
 
 
 def released_at(job: TrainingJob) -> Flow[float | None]:

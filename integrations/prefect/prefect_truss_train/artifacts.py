@@ -136,7 +136,7 @@ def show_report(run: TrainingRun) -> None:
         return
     report = run.client().run(runs.report(run.record, run.budget.price))
     _in_place(prefect.create_table_artifact, report.rows(), key(run.project.name, "report"), "what the attempts took")
-    run_logger().info("%s", report)
+    run_logger().info("What the attempts took:\n%s", report)
 
 
 @decides_nothing
