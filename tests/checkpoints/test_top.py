@@ -68,7 +68,7 @@ def test_the_scores_of_a_gate_job_decide_among_what_it_has_loaded(world: World) 
     gate_job = scores(
         world, checkpoint_20={"accuracy": 0.8}, checkpoint_40={"accuracy": 0.9}, checkpoint_10={"accuracy": 1}
     )
-    loaded = [each.checkpoint for each in top(world, job, 2)]
+    loaded = [(job.id, name) for name in names(top(world, job, 2))]
     sources = [checkpoints.scored_by(gate_job, loaded), *checkpoints.DEFAULT]
     choice = world.run(checkpoints.find_best([job], "accuracy", "max", sources=sources))
     assert (choice.checkpoint.checkpoint_id, choice.value) == ("checkpoint-40", 0.9)
@@ -78,7 +78,7 @@ def test_the_scores_of_a_gate_job_decide_among_what_it_has_loaded(world: World) 
 
 def test_checkpoints_of_one_name_are_told_apart_by_their_jobs(world: World) -> None:
     first, second = ended(world, *four()), ended(world, *four())
-    loaded = [each for job in (first, second) for each in world.run(checkpoints.list_checkpoints(job))]
+    loaded = [(first.id, "checkpoint-20"), (second.id, "checkpoint-20")]
     both = {f"{first.id}/checkpoint-20": {"accuracy": 0.8}, f"{second.id}/checkpoint-20": {"accuracy": 0.9}}
     gate_job = ended(world, CheckpointScript("scores", 1, {"scores.json": json.dumps(both).encode()}))
     source = checkpoints.scored_by(gate_job, loaded)
@@ -89,6 +89,6 @@ def test_checkpoints_of_one_name_are_told_apart_by_their_jobs(world: World) -> N
 @pytest.mark.parametrize("content", [b"[1, 2]", b'{"checkpoint-20": 0.9}', b"not JSON"])
 def test_scores_that_cannot_be_read_are_none(world: World, content: bytes) -> None:
     job, gate_job = ended(world, *four()), ended(world, CheckpointScript("scores", 1, {"scores.json": content}))
-    source = checkpoints.scored_by(gate_job, world.run(checkpoints.list_checkpoints(job)))
+    source = checkpoints.scored_by(gate_job, [(job.id, "checkpoint-20")])
     with pytest.raises(NoUsableCheckpoint, match="no accuracy"):
         world.run(checkpoints.find_best([job], "accuracy", "max", sources=[source]))

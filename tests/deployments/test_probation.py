@@ -98,6 +98,17 @@ def test_what_somebody_else_has_promoted_meanwhile_is_left_alone(scene: Scene, p
     assert scene.serving_now() == third.id
 
 
+def test_where_the_former_answers_again_the_promotion_was_rolled_back_by_whomever(
+    scene: Scene, promoted: Promoted
+) -> None:
+    """A process that died right after it had asked for that, or a person."""
+    scene.run(deployments.roll_back(promoted))
+    ended = watched(scene, promoted, [])
+    assert (ended.outcome, ended.probed, ended.answers) == ("rolled back", 0, promoted.former_id)
+    with pytest.raises(DeploymentFailed, match="failed in production: the former one was put back meanwhile"):
+        deployments.expect_passed(ended)
+
+
 def test_where_nothing_can_be_put_back_it_says_that(scene: Scene) -> None:
     promoted = scene.run(deployments.promote(scene.deployed("checkpoint-1")))
     ended = watched(scene, promoted, [False] * 9)

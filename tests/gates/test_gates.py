@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,12 @@ from truss_train_core.api.request import Request
 from truss_train_core.definitions import CheckpointList, Compute, DeployCheckpointsConfig, FullCheckpoint
 from truss_train_core.deployments import Gate, Verdict
 from truss_train_core.gates import HeldOut
+
+
+def definition(*names: str) -> DeployCheckpointsConfig:
+    """Of a deployment of checkpoints of job j1."""
+    details = CheckpointList(checkpoints=[FullCheckpoint(training_job_id="j1", checkpoint_name=name) for name in names])
+    return DeployCheckpointsConfig(model_name="digits", checkpoint_details=details, compute=Compute())
 
 
 class Answering(World):
@@ -29,11 +37,7 @@ class Answering(World):
 
     def deployed(self, *names: str) -> Deployment:
         """A deployment of checkpoints of job j1."""
-        details = CheckpointList(
-            checkpoints=[FullCheckpoint(training_job_id="j1", checkpoint_name=name) for name in names]
-        )
-        config = DeployCheckpointsConfig(model_name="digits", checkpoint_details=details, compute=Compute())
-        return self.run(deployments.deploy(config))
+        return self.run(deployments.deploy(definition(*names)))
 
     def says(self, gate: Gate, deployment: Deployment, current: Deployment | None = None) -> Verdict:
         verdict = self.run(gate(deployment, current))
@@ -141,6 +145,15 @@ def test_both_are_asked_the_same_questions(world: Answering) -> None:
     assert asked[new.id] == asked[former.id] == list(held_out().questions)
 
 
+def test_the_accuracy_is_the_share_of_answers_with_the_right_label(world: Answering, tmp_path: Path) -> None:
+    first = world.deployed("checkpoint-1")
+    world.answers[first.id] = lambda body: {"digit": body["n"]} if body["n"] < 3 else "what?"
+    examples = tmp_path / "examples.json"
+    examples.write_text(json.dumps([{"n": n, "digit": n} for n in range(4)]))
+    verdict = world.says(gates.score(gates.labelled(examples, label="digit"), at_least=0.7), first)
+    assert verdict.reason == "its accuracy of 4 held-out questions is 0.75; at least 0.7 is wanted"
+
+
 @pytest.mark.parametrize(("reached", "passes"), [(0.9, True), (0.95, True), (0.89, False), (math.nan, False)])
 def test_a_score_is_at_least_what_is_wanted(world: Answering, reached: float, passes: bool) -> None:
     new, former = two(world, reached, 0.99)
@@ -180,15 +193,7 @@ def test_a_metric_of_the_deployed_checkpoint_is_within_bounds(trained: Answering
     ],
 )
 def test_a_metric_that_cannot_be_read_does_not_pass(trained: Answering, names: list[str], why: str) -> None:
-    details = [{"training_job_id": "j1", "checkpoint_name": name} for name in names]
-    sources = [
-        {
-            "weight_source_type": "B10_CHECKPOINTING",
-            "b10_training_checkpoint_weights_source": {"checkpoint": detail},
-        }
-        for detail in details
-    ]
-    added = trained.add_deployment({"metadata": {"oracle_name": "digits"}, "weights_sources": sources})
+    added = trained.add_deployment(deployments.template_request(definition(*names), "i-cpu"))
     deployment = trained.run(deployments.get(added.model, added.id))
     verdict = trained.says(gates.metric("eval_loss", at_most=1), deployment)
     assert not verdict.passes
@@ -224,11 +229,12 @@ def test_a_function_objects_in_its_own_words(world: Answering) -> None:
     [
         lambda: gates.metric("eval_loss"),
         lambda: gates.score(held_out()),
+        lambda: gates.labelled([], label="digit"),
         lambda: gates.better(held_out(), mode="best"),
         lambda: gates.better(held_out(), margin=-0.1),
         lambda: gates.better(held_out(), margin=math.nan),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_asked(make: Callable[[], Gate]) -> None:
-    with pytest.raises(ValueError, match=r"at_least|mode|margin"):
+    with pytest.raises(ValueError, match=r"at_least|mode|margin|examples"):
         make()

@@ -18,6 +18,7 @@ from truss_train_core.definitions import (
     TrainingJob,
     TrainingProject,
 )
+from truss_train_core.events import Notice, sentence
 from truss_train_core.runs import CheckpointRef
 
 
@@ -39,6 +40,18 @@ def test_a_run_begins_from_what_answers_in_production(scene: Scene) -> None:
     scene.run(deployments.promote(scene.deployed("checkpoint-12")))
     served = scene.run(runs.served_checkpoint("digits"))
     assert served == CheckpointRef(job_id=scene.job, name="checkpoint-12", step=12)
+
+
+def test_no_run_begins_from_a_checkpoint_that_was_deleted(scene: Scene) -> None:
+    scene.run(deployments.promote(scene.deployed("checkpoint-12")))
+    scene.platform.runner.set(scene.job, "completed")
+    scene.platform.move_on()
+    scene.platform.call("DELETE", f"/v1/training_projects/{scene.project}/jobs/{scene.job}")
+    assert scene.run(runs.served_checkpoint("digits")) is None
+    (told,) = [event for event in scene.heard if isinstance(event, Notice)]
+    assert sentence(told) == (
+        f"checkpoint-12, which answers in production, was deleted with its job {scene.job}: no run can begin from it"
+    )
 
 
 def test_the_job_loads_it_by_name_and_nothing_else(scene: Scene) -> None:

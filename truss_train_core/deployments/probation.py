@@ -98,6 +98,9 @@ def probe_once(
     promoted = record.promoted
     request = endpoints.get_environment(promoted.model_id, promoted.environment)
     current = (yield from patiently(lambda: send(request), limits.outage)).current_deployment
+    if current and current.id == promoted.former_id and not promoted.is_no_change:  # by us, before a death, or a person
+        reason = record.reason or "the former one was put back meanwhile"
+        return record.model_copy(update={"outcome": "rolled back", "reason": reason, "answers": current.id})
     if current is None or current.id != promoted.deployment_id:
         text = f"answers with {current.id if current else 'nothing'}, which is left alone: its watch ends"
         yield from emit(Notice(about=f"environment {promoted.environment!r}", text=text))
@@ -126,9 +129,10 @@ def expect_passed(ended: Probation) -> Probation:
     if ended.outcome not in ("rolled back", "stuck"):
         return ended
     promoted = ended.promoted
+    times = f", {ended.objections} probes in a row" if ended.objections else ""
     raise DeploymentFailed(
-        f"Deployment {promoted.deployment_id} of model {promoted.model_id} failed in {promoted.environment}, "
-        f"{ended.objections} probes in a row: {ended.reason.rstrip('.')}.",
+        f"Deployment {promoted.deployment_id} of model {promoted.model_id} failed in {promoted.environment}{times}: "
+        f"{ended.reason.rstrip('.')}.",
         hint=f"The former one, {ended.answers}, answers again."
         if ended.outcome == "rolled back"
         else f"Nothing could be put back: it still answers. Look at {promoted.environment} now.",

@@ -5,7 +5,7 @@ with numbers. To add one, write a file here with a function that makes such a fl
 
 For example, promote only what does better on the same held-out data, by a margin:
 
-    held_out = gates.HeldOut(questions=[{"image": image} for image in images], score=share_of_right_answers)
+    held_out = gates.labelled(Path("held_out.json"), label="digit")
     wanted = [gates.metric("eval_loss", at_most=0.4), gates.better(held_out, mode="max", margin=0.01)]
     outcome = client.run(deployments.promote_or_keep(deployment, gates=wanted))
     print(outcome.reason)
@@ -13,7 +13,7 @@ For example, promote only what does better on the same held-out data, by a margi
 
 from truss_train_core.gates.answering import answers
 from truss_train_core.gates.function import judged_by
-from truss_train_core.gates.held_out import HeldOut, better, score
+from truss_train_core.gates.held_out import HeldOut, better, labelled, score
 from truss_train_core.gates.metric import metric
 
-__all__ = ["HeldOut", "answers", "better", "judged_by", "metric", "score"]
+__all__ = ["HeldOut", "answers", "better", "judged_by", "labelled", "metric", "score"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from truss_train_core.api.flows import Flow, work
@@ -34,6 +36,33 @@ class HeldOut:
     name: str = "score"
     path: str = "predict"
     patience: float = WAKING_LIMIT
+
+
+def labelled(
+    examples: Path | Sequence[Mapping[str, Any]], label: str, *, path: str = "predict", patience: float = WAKING_LIMIT
+) -> HeldOut:
+    """Examples with a label each; the score is the accuracy, the share of answers that have the right label.
+
+    Args:
+        examples: JSON objects, or a file with a list of them. What is asked is an example without its label.
+        label: the field that holds it, in the example and in the answer.
+        path: where to ask, as in `deployments.ask`.
+        patience: seconds, as in `HeldOut`.
+
+    Raises:
+        OSError, ValueError, KeyError: there are no such examples.
+    """
+    rows = json.loads(examples.read_text()) if isinstance(examples, Path) else examples
+    if not rows:
+        raise ValueError("there are no examples")
+    right = [row[label] for row in rows]
+    questions = [{name: value for name, value in row.items() if name != label} for row in rows]
+
+    def accuracy(answers: list[Any]) -> float:
+        hits = (isinstance(each, dict) and each.get(label) == it for each, it in zip(answers, right, strict=True))
+        return sum(map(bool, hits)) / len(right)
+
+    return HeldOut(questions=questions, score=accuracy, name="accuracy", path=path, patience=patience)
 
 
 def score(held_out: HeldOut, *, at_least: float | None = None, at_most: float | None = None) -> Gate:

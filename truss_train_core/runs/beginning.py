@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from truss_train_core import checkpoints, deployments
-from truss_train_core.api.flows import Flow
+from truss_train_core import checkpoints, deployments, jobs
+from truss_train_core.api.flows import Flow, emit
 from truss_train_core.definitions import TrainingProject
 from truss_train_core.deployments.promotion import PRODUCTION
+from truss_train_core.errors import JobNotFound
+from truss_train_core.events import Notice
 from truss_train_core.runs.attempts import loading
 from truss_train_core.runs.record import CheckpointRef
 
@@ -26,6 +28,8 @@ latter with all that is in it; of one that is named here it takes the weights an
 def served_checkpoint(model_name: str, environment: str = PRODUCTION) -> Flow[CheckpointRef | None]:
     """The checkpoint that answers in an environment of a model; None where nothing answers there yet.
 
+    None, too, where its job was deleted and the checkpoint with it; whoever listens is told.
+
     Raises:
         NoUsableCheckpoint: what answers is not of one checkpoint of a training job.
         NotFound: the model has no such environment.
@@ -35,6 +39,12 @@ def served_checkpoint(model_name: str, environment: str = PRODUCTION) -> Flow[Ch
     if deployment is None:
         return None
     job_id, name = yield from deployments.checkpoint_of(deployment)
+    try:
+        yield from jobs.find(job_id)
+    except JobNotFound:
+        text = f"was deleted with its job {job_id}: no run can begin from it"
+        yield from emit(Notice(about=f"{name}, which answers in {environment},", text=text))
+        return None
     return CheckpointRef(job_id=job_id, name=name, step=checkpoints.step_of(name))
 
 

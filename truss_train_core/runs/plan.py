@@ -31,16 +31,18 @@ class Best(_Value):
         mode: "min" or "max".
         log_pattern: a regular expression that finds it in the log, as in `checkpoints.from_log`.
         measure: a function that tells it, as in `checkpoints.from_function`.
+        first: sources that are asked before all others, such as the scores of a gate job, `checkpoints.scored_by`.
     """
 
     metric: str
     mode: Mode
     log_pattern: str | None = None
     measure: Measure | None = None
+    first: tuple[Source, ...] = ()
 
     def sources(self) -> tuple[Source, ...]:
         """Where the metric is looked for: what was asked for first, then the files of the checkpoints."""
-        asked: list[Source] = []
+        asked = list(self.first)
         if self.measure:
             asked.append(from_function(self.measure))
         if self.log_pattern:

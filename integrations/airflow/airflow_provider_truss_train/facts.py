@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from truss_train_core.checkpoints import Choice
     from truss_train_core.lineage import Thing
+    from truss_train_core.runs import CheckpointRef
 
 
 def job_facts(job: Any) -> dict[str, Any]:
@@ -24,6 +25,20 @@ def checkpoint_facts(checkpoint: Any) -> dict[str, Any]:
         "step": step_of(checkpoint.checkpoint_id),
         "size_bytes": checkpoint.size_bytes,
     }
+
+
+def checkpoint_refs(returned: Any) -> list[CheckpointRef]:
+    """The checkpoints that a task returned: none, one or several, each chosen, or by its job's id and its name."""
+    from truss_train_core.runs import CheckpointRef
+
+    several = returned if isinstance(returned, (list, tuple)) else [returned]
+    chosen = [each.get("checkpoint", each) for each in several if each]
+    return [
+        CheckpointRef(job_id=each["training_job_id"], name=each["checkpoint_id"])
+        if "checkpoint_id" in each
+        else CheckpointRef.model_validate(each)
+        for each in chosen
+    ]
 
 
 def deployment_facts(deployment: Any) -> dict[str, Any]:

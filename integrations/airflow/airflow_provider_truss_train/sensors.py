@@ -1,14 +1,17 @@
-"""Sensors: wait for a job, a checkpoint or a deployment that something else has begun. They never stop anything."""
+"""Sensors: wait for a job, a checkpoint or a deployment that something else has begun, and stop nothing.
+
+`ProbationSensor` watches a deployment that was promoted; that one takes it out of service where it fails.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, XComArg
 
-from airflow_provider_truss_train.airflow_side import fail_at_once
+from airflow_provider_truss_train.airflow_side import fail_at_once, teller, tries_before
 from airflow_provider_truss_train.hooks import DEFAULT_CONNECTION, BasetenHook
 
 if TYPE_CHECKING:
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from truss_train_core import Client
+    from truss_train_core.deployments import Gate, Probation, Promoted
     from truss_train_core.jobs import TrainingJob
+
+PROBATION_KEY = "truss_train_probation"
 
 
 class _BasetenSensor(BaseSensorOperator):
@@ -193,3 +199,91 @@ class DeploymentSensor(_BasetenSensor):
 
     def _ids(self) -> tuple[str, str]:
         return self.deployment["model_id"], self.deployment["deployment_id"]
+
+
+class ProbationSensor(BaseSensorOperator):
+    """Probes a deployment for a while after its promotion, and rolls that back if it fails.
+
+    Between two probes it needs no worker. Several objections in a row roll the promotion back: the former deployment
+    answers again, and the task fails and says so. Killed at any moment, the next probe goes on from what was noted.
+    What somebody else has promoted meanwhile is left alone.
+
+    Returns the probation: `outcome`, "passed" or "overtaken", `answers`, `probed` and `reason`.
+
+    Args:
+        promoted: what `PromoteDeploymentOperator` returned (templated).
+        probes: gates of `truss_train_core.gates` that are asked again and again, or a function of the task's context
+            that makes them.
+        seconds: for how long (templated).
+        every: seconds between two probes (templated).
+        objections: how many in a row roll the promotion back.
+        promotion_timeout: seconds that the environment may take to answer with the former deployment.
+        baseten_conn_id: id of the connection.
+        timeout, mode: as for all sensors of Airflow; the mode is "reschedule", unless one says otherwise.
+    """
+
+    template_fields: Sequence[str] = ("promoted", "seconds", "every", "baseten_conn_id")
+    ui_color = "#d7f0d0"
+
+    def __init__(
+        self,
+        *,
+        promoted: Any,
+        probes: Sequence[Gate] | Callable[[Context], Sequence[Gate]],
+        seconds: float | str = 3600.0,
+        every: float | str = 60.0,
+        objections: int = 3,
+        promotion_timeout: float = 3600.0,
+        baseten_conn_id: str = DEFAULT_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("retry_policy", fail_at_once("DeploymentFailed"))
+        kwargs.setdefault("mode", "reschedule")
+        super().__init__(**kwargs)
+        self.promoted = promoted
+        self.probes = probes
+        self.seconds = seconds
+        self.every = every
+        self.objections = objections
+        self.promotion_timeout = promotion_timeout
+        self.baseten_conn_id = baseten_conn_id
+
+    def execute(self, context: Context) -> Any:
+        self.poke_interval = float(self.every)
+        return super().execute(context)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        from truss_train_core import Limits, deployments
+
+        left, tell = _LeftOfProbation(context, self.retries or 0), teller(self.log)
+        probes = self.probes(context) if callable(self.probes) else self.probes
+        limits = Limits(timeout=self.promotion_timeout)
+        with BasetenHook(self.baseten_conn_id).client() as client:
+            promoted = deployments.Promoted.model_validate(self.promoted)
+            record = left.read(promoted) or client.run(deployments.begin_probation(promoted, float(self.seconds)))
+            once = deployments.probe_once(record, probes, objections=self.objections, limits=limits)
+            record = client.run(once, on_event=tell)
+        left.keep(record)
+        deployments.expect_passed(record)
+        return PokeReturnValue(record.outcome != "watching", record.model_dump(mode="json"))
+
+
+class _LeftOfProbation:
+    """What a probe leaves to the next, which another process may make. It holds until the task is cleared."""
+
+    def __init__(self, context: Context, retries: int) -> None:
+        self._store: Any = context["task_state_store"]
+        self._tries_before = tries_before(context["ti"], retries)
+
+    def read(self, of: Promoted) -> Probation | None:
+        from truss_train_core.deployments import Probation
+
+        left = self._store.get(PROBATION_KEY)
+        if left is None or left["tries_before"] != self._tries_before:
+            return None
+        record = Probation.model_validate(left["record"])
+        return record if record.promoted == of else None
+
+    def keep(self, record: Probation) -> None:
+        left = {"tries_before": self._tries_before, "record": record.model_dump(mode="json")}
+        self._store.set(PROBATION_KEY, left)

@@ -21,6 +21,7 @@ def train_and_deploy(
     *,
     source_dir: str | None = None,
     variables: dict[str, str] | None = None,
+    begin_from: tuple[Any, ...] | list[Any] = (),
     credentials: str | None = None,
     metric: str | None = None,
     mode: Literal["min", "max"] | None = None,
@@ -43,6 +44,7 @@ def train_and_deploy(
         config: path of a config.py.
         source_dir: the working directory; by default that of the file.
         variables: environment variables for the job beyond those of the definition. Not for secrets.
+        begin_from: checkpoints that the run begins from, as `find_served_checkpoint` and `rank_checkpoints` return.
         credentials: name of a `BasetenCredentials` block; by default the default remote where the flow runs.
         metric: by which the best checkpoint is chosen; without, the newest is.
         mode: "min" for losses, "max" for scores.
@@ -70,7 +72,12 @@ def train_and_deploy(
     from prefect_truss_train.assets import record_assets
 
     run = tasks.submit_training_job(
-        config, source_dir=source_dir, environment=variables, credentials=credentials, budget=budget
+        config,
+        source_dir=source_dir,
+        environment=variables,
+        begin_from=begin_from,
+        credentials=credentials,
+        budget=budget,
     )
     run = _train(run, max_failures=max_failures, max_preemptions=max_preemptions, follow_logs=follow_logs)
     if metric or deploy_config:

@@ -10,7 +10,7 @@ and retried, takes up the same jobs and deployments. Transient errors of the API
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from prefect_truss_train.training_run import TrainingRun
     from truss_train_core import Flow
     from truss_train_core.definitions import DeployCheckpointsConfig, TrainingProject
-    from truss_train_core.deployments import Promoted
+    from truss_train_core.deployments import Gate, Kept, Probation, Promoted
     from truss_train_core.jobs import TrainingJob
-    from truss_train_core.runs import Budget, Phase, RunRecord
+    from truss_train_core.runs import Budget, CheckpointRef, Phase, RunRecord
 
 CheckpointMode = Literal["min", "max"]
 
@@ -51,6 +51,34 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+@task(task_run_name="find-served-checkpoint-of-{model_name}", **OPTIONS)
+def find_served_checkpoint(
+    model_name: str, environment: str = "production", *, credentials: str | None = None
+) -> CheckpointRef | None:
+    """Find the checkpoint that answers in an environment of a model, for a training that is to begin from it.
+
+    A flow run that is retried begins from the same. It is None where nothing answers there yet, or its job was deleted.
+
+    Args:
+        model_name: of the model.
+        environment: `production`, or one that was created.
+        credentials: name of a `BasetenCredentials` block; by default the default remote where the flow runs.
+
+    Raises:
+        NoUsableCheckpoint: what answers is not of one checkpoint of a training job.
+    """
+    from prefect_truss_train.credentials import client_for, remote_of
+    from prefect_truss_train.telling import run_logger, tell
+    from truss_train_core import runs
+
+    logger = run_logger()
+    find = runs.served_checkpoint(model_name, environment)
+    found = client_for(remote_of(credentials)).run(find, on_event=lambda event: tell(event, logger))
+    what = f"{found.name} of job {found.job_id}" if found else "no checkpoint to begin from"
+    logger.info("In %s of model %s: %s.", environment, model_name, what)
+    return found
+
+
 @task(task_run_name="submit-training-job", **OPTIONS)
 def submit_training_job(
     config: str | Path | TrainingProject,
@@ -58,6 +86,7 @@ def submit_training_job(
     source_dir: str | Path | None = None,
     environment: Mapping[str, str] | None = None,
     credentials: str | None = None,
+    begin_from: Sequence[CheckpointRef] = (),
     budget: Budget | Mapping[str, Any] | None = None,
 ) -> TrainingRun:
     """Submit a training job exactly once per flow run.
@@ -70,6 +99,8 @@ def submit_training_job(
         environment: environment variables for the job beyond those of the definition. Not for secrets: those are
             named in the definition, by `SecretReference`.
         credentials: name of a `BasetenCredentials` block; by default the default remote where the flow runs.
+        begin_from: checkpoints that the run begins from, as `find_served_checkpoint` and `rank_checkpoints` return
+            them; none for what the definition loads. See `runs.beginning_from`.
         budget: what all attempts of the run may use, and by when, for the tasks that wait and resume as well: a
             `truss_train_core.runs.Budget`, or its fields.
 
@@ -82,8 +113,11 @@ def submit_training_job(
     from truss_train_core import runs
 
     project, directory = load_training(config, source_dir, environment or {})
+    start = [runs.CheckpointRef.model_validate(each) for each in begin_from]
+    project = runs.beginning_from(project, start)
     inputs = config if isinstance(config, (str, Path)) else config.model_dump_json()
-    key = keys.run_key(inputs, source_dir, sorted((environment or {}).items()))
+    origin = [(each.job_id, each.name) for each in start]
+    key = keys.run_key(inputs, source_dir, sorted((environment or {}).items()), *origin)
     limits = runs.Budget.model_validate({} if budget is None else budget)
     run = TrainingRun(
         record=runs.new_record(runs.RunPlan(project=project, source_dir=directory, budget=limits), key),
@@ -152,6 +186,42 @@ def resume_training_job(run: TrainingRun, *, max_failures: int = 2, max_preempti
     return _do(run, until="training", max_failures=max_failures, max_preemptions=max_preemptions)
 
 
+@task(task_run_name="rank-checkpoints-of-{run.job_name}", **OPTIONS)
+def rank_checkpoints(
+    run: TrainingRun,
+    metric: str,
+    mode: CheckpointMode,
+    *,
+    count: int = 3,
+    log_pattern: str | None = None,
+    deployable: bool = True,
+) -> tuple[CheckpointRef, ...]:
+    """Rank the best few checkpoints of all attempts of a run, the best first.
+
+    `submit_training_job` takes them as `begin_from`, for a gate job that scores them.
+
+    Args:
+        run: whose job has completed.
+        metric: by which one.
+        mode: "min" for losses, "max" for scores.
+        count: how many; there are fewer where fewer can be chosen.
+        log_pattern: a regular expression that finds the metric in the log, where the checkpoints do not hold it.
+        deployable: whether only checkpoints that can be deployed are considered.
+
+    Raises:
+        NoUsableCheckpoint: none can be chosen; the message says what each lacks.
+    """
+    from prefect_truss_train.telling import Teller
+    from truss_train_core import checkpoints, runs
+
+    client, best = run.client(), runs.Best(metric=metric, mode=mode, log_pattern=log_pattern)
+    requirement = checkpoints.deployable if deployable else checkpoints.complete
+    jobs = client.run(runs.jobs_of(run.record))
+    find = checkpoints.find_top(jobs, metric, mode, count, sources=best.sources(), requirement=requirement)
+    ranked = [choice.checkpoint for choice in client.run(find, on_event=Teller(run))]
+    return tuple(runs.CheckpointRef(job_id=each.training_job_id, name=each.checkpoint_id) for each in ranked)
+
+
 @task(task_run_name="choose-checkpoint-of-{run.job_name}", **OPTIONS)
 def choose_checkpoint(
     run: TrainingRun,
@@ -159,6 +229,7 @@ def choose_checkpoint(
     mode: CheckpointMode | None = None,
     *,
     log_pattern: str | None = None,
+    scored_by: TrainingRun | None = None,
     deploy_config: str | Path | DeployCheckpointsConfig | None = None,
 ) -> TrainingRun:
     """Choose the best checkpoint of all attempts of a run, and show the table that the choice was made from.
@@ -168,6 +239,8 @@ def choose_checkpoint(
         metric: by which one, e.g. "eval_loss"; without, the newest checkpoint is chosen.
         mode: "min" for losses, "max" for scores.
         log_pattern: a regular expression that finds the metric in the log, where the checkpoints do not hold it.
+        scored_by: a gate job that has completed, in whose scores of the checkpoints that it began from the metric is
+            looked for first; see `checkpoints.scored_by`.
         deploy_config: what will be deployed: then only checkpoints that can be deployed are considered.
 
     Raises:
@@ -180,7 +253,8 @@ def choose_checkpoint(
         raise ValueError("metric and mode go together")
     wishes: dict[str, Any] = {}
     if metric and mode:
-        wishes["best"] = runs.Best(metric=metric, mode=mode, log_pattern=log_pattern)
+        first = (scored_by.scores(),) if scored_by else ()
+        wishes["best"] = runs.Best(metric=metric, mode=mode, log_pattern=log_pattern, first=first)
     if deploy_config:
         run = run.to_be_deployed(deploy_config)
     run = _do(run, begin="choosing", until="deploying", **wishes)
@@ -245,11 +319,13 @@ def promote_deployment(
     run: TrainingRun,
     environment: str = "production",
     *,
+    gates: Sequence[Gate] = (),
     question: Mapping[str, Any] | None = None,
     expected: Callable[[Any], bool] | None = None,
     path: str = "predict",
+    when_refused: Literal["fail", "keep"] = "fail",
     timeout: float = 3600.0,
-) -> Promoted:
+) -> Promoted | Kept:
     """Let a deployment answer in an environment, and put the former one back if it fails there.
 
     Promoting what answers there already changes nothing.
@@ -257,17 +333,21 @@ def promote_deployment(
     Args:
         run: from `wait_for_deployment`.
         environment: "production", or one that was created.
-        question: a gate: what the deployment has to answer before anything changes, None for nothing.
+        gates: what it has to pass before anything changes: gates of `truss_train_core.gates`.
+        question: a gate before these: what the deployment has to answer, None for nothing.
         expected: tells of the answer whether it will do; None for any answer.
         path: where to ask.
+        when_refused: what becomes of the task where a gate refuses: "fail", or "keep": then the refused deployment is
+            let go, what answered answers on, and the task returns that and why.
         timeout: seconds that the environment may take.
 
     Raises:
-        DeploymentFailed: the gate objected, and nothing has changed; or the new one failed, and the message says what
-            answers now.
+        PromotionRefused: a gate objected, and nothing has changed.
+        DeploymentFailed: the new one failed, and the message says what answers now.
     """
     from prefect_truss_train.telling import Teller
-    from truss_train_core import Limits, deployments, gates
+    from truss_train_core import Limits, deployments
+    from truss_train_core.gates import answers
 
     deployed = run.record.deployment
     if deployed is None:
@@ -276,9 +356,44 @@ def promote_deployment(
         raise ValueError("expected is about the answer to a question, and there is none")
     client, teller = run.client(), Teller(run)
     deployment = client.run(deployments.get(deployed.model_id, deployed.deployment_id), on_event=teller)
-    wanted = [] if question is None else [gates.answers(question, expected, path=path)]
-    promotion = deployments.promote(deployment, environment, gates=wanted, limits=Limits(timeout=timeout))
-    return client.run(promotion, on_event=teller)
+    wanted = [*([] if question is None else [answers(question, expected, path=path)]), *gates]
+    promote = deployments.promote_or_keep if when_refused == "keep" else deployments.promote
+    return client.run(promote(deployment, environment, gates=wanted, limits=Limits(timeout=timeout)), on_event=teller)
+
+
+@task(task_run_name="watch-deployment-of-{run.job_name}", **{**OPTIONS, "cache_policy": NO_CACHE})
+def watch_deployment(
+    run: TrainingRun,
+    promoted: Promoted,
+    probes: Sequence[Gate],
+    *,
+    seconds: float = 3600.0,
+    every: float = 60.0,
+    objections: int = 3,
+    timeout: float = 3600.0,
+) -> Probation:
+    """Probe a deployment for a while after its promotion, and roll that back if it fails.
+
+    What somebody else has promoted meanwhile is left alone. Killed and retried, it watches as long again.
+
+    Args:
+        run: whose deployment was promoted.
+        promoted: from `promote_deployment`.
+        probes: gates of `truss_train_core.gates` that are asked again and again.
+        seconds: for how long.
+        every: seconds between two probes.
+        objections: how many in a row roll the promotion back.
+        timeout: seconds that the environment may take to answer with the former deployment.
+
+    Raises:
+        DeploymentFailed: it was rolled back, or could not be; the message says why, and what answers now.
+    """
+    from prefect_truss_train.telling import Teller
+    from truss_train_core import Limits, deployments
+
+    pace: dict[str, Any] = {"seconds": seconds, "every": every, "objections": objections}
+    watch = deployments.watch(promoted, probes, limits=Limits(timeout=timeout), **pace)
+    return deployments.expect_passed(run.client().run(watch, on_event=Teller(run)))
 
 
 @task(task_run_name="stop-{run.job_name}", **{**OPTIONS, "cache_policy": NO_CACHE})

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from prefect_truss_train.credentials import client_for, remote_of
-from truss_train_core.definitions import DeployCheckpointsConfig, Parameter, TrainingProject
+from truss_train_core.definitions import DeployCheckpointsConfig, NamedCheckpointReference, Parameter, TrainingProject
 from truss_train_core.runs import Budget, RunRecord
 
 if TYPE_CHECKING:
     from truss_train_core import Client, Remote, RunPlan
+    from truss_train_core.checkpoints import Source
     from truss_train_core.sweeps import Trial
 
 
@@ -67,6 +68,15 @@ class TrainingRun(BaseModel):
         if not isinstance(config, DeployCheckpointsConfig):
             config = load_deploy_checkpoints_config(config)
         return self.model_copy(update={"deployment": config})
+
+    def scores(self) -> Source:
+        """What this run, a gate job that has completed, has written of the checkpoints that it began from."""
+        from truss_train_core import checkpoints, jobs
+
+        job = self.client().run(jobs.fetch(self.project_id, self.job_id))
+        load = self.project.job.runtime.load_checkpoint_config
+        named = [each for each in load.checkpoints if isinstance(each, NamedCheckpointReference)] if load else []
+        return checkpoints.scored_by(job, [(each.job_id or "", each.checkpoint_name) for each in named])
 
     def plan(self, **wishes: Any) -> RunPlan:
         """What is to be done, as `RunPlan` takes it. The log is followed by whoever waits."""

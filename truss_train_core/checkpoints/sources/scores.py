@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from truss_train_core.api.flows import Flow
-from truss_train_core.api.models import Checkpoint, TrainingJob
+from truss_train_core.api.models import TrainingJob
 from truss_train_core.checkpoints.listing import Survey, download, survey
 from truss_train_core.checkpoints.trainer_state import numbers
 
@@ -22,15 +22,15 @@ FILE = "scores.json"
 
 
 def scored_by(
-    gate_job: TrainingJob, among: Collection[Checkpoint]
+    gate_job: TrainingJob, among: Collection[tuple[str, str]]
 ) -> Callable[[Survey], Flow[dict[str, dict[str, float]]]]:
     """A source: what a gate job has written of the checkpoints that it loaded.
 
     Args:
         gate_job: which has completed.
-        among: what it loaded. Others have no score, even where they bear the same name.
+        among: what it loaded: job ids, each with a checkpoint's name. Others have no score, even where they bear the
+            same name.
     """
-    loaded = {(each.training_job_id, each.checkpoint_id) for each in among}
 
     def source(surveyed: Survey) -> Flow[dict[str, dict[str, float]]]:
         scores = yield from _scores((yield from survey(gate_job)))
@@ -38,7 +38,7 @@ def scored_by(
         known = {}
         for checkpoint in surveyed.checkpoints:
             name = checkpoint.checkpoint_id
-            if (job_id, name) in loaded:
+            if (job_id, name) in among:
                 known[name] = numbers(scores.get(f"{job_id}/{name}") or scores.get(name) or {})
         return known
 

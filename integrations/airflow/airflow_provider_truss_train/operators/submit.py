@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_truss_train.task_run import OnClear, TaskRun
     from truss_train_core import Client, RunPlan, RunRecord
-    from truss_train_core.definitions import TrainingProject
+    from truss_train_core.definitions import Parameter, TrainingProject
 
 
 class SubmitTrainingJobOperator(BasetenOperator):
@@ -29,8 +29,11 @@ class SubmitTrainingJobOperator(BasetenOperator):
         config: path of a config.py, absolute or relative to the DAG file (templated); or a `TrainingProject`; or a
             function of the task's context that makes one.
         source_dir: the working directory (templated); by default that of the config file, or of the DAG file.
-        environment_variables: added to those of the definition, over them (templated). They are shown in Airflow, so
-            secrets do not belong here but in a `SecretReference` of the definition.
+        environment_variables: added to those of the definition, over them (templated): strings, numbers and booleans.
+            They are shown in Airflow, so secrets do not belong here but in a `SecretReference` of the definition.
+        begin_from: checkpoints that the run begins from (templated), as `FindServedCheckpointOperator`,
+            `ChooseCheckpointOperator` or `RankCheckpointsOperator` returned them; None for what the definition loads.
+            See `runs.beginning_from`.
         once_per: what is trained for once, e.g. the version of a dataset (templated): a later DAG run in which it is
             equal takes up the run that there is. None for a training per DAG run.
         baseten_conn_id: id of the connection.
@@ -41,7 +44,8 @@ class SubmitTrainingJobOperator(BasetenOperator):
     """
 
     template_fields: Sequence[str] = (
-        "config", "source_dir", "environment_variables", "once_per", "retrain_when_cleared", "baseten_conn_id",
+        "config", "source_dir", "environment_variables", "begin_from", "once_per", "retrain_when_cleared",
+        "baseten_conn_id",
     )  # fmt: skip
     operator_extra_links = (TrainingJobLink(),)
     ui_color = "#d7f0d0"
@@ -51,7 +55,8 @@ class SubmitTrainingJobOperator(BasetenOperator):
         *,
         config: str | os.PathLike[str] | XComArg | TrainingProject | Callable[[Context], TrainingProject],
         source_dir: str | os.PathLike[str] | None = None,
-        environment_variables: Mapping[str, str] | None = None,
+        environment_variables: Mapping[str, Parameter] | None = None,
+        begin_from: Any = None,
         once_per: str | None = None,
         retrain_when_cleared: bool | str = False,
         on_clear: OnClear = "reattach",
@@ -66,6 +71,7 @@ class SubmitTrainingJobOperator(BasetenOperator):
         self.project: Any = None if is_path else config
         self.source_dir = os.fspath(source_dir) if isinstance(source_dir, os.PathLike) else source_dir
         self.environment_variables = environment_variables
+        self.begin_from = begin_from
         self.once_per = once_per
         self.retrain_when_cleared = retrain_when_cleared
         self.on_clear = on_clear
@@ -105,32 +111,29 @@ class SubmitTrainingJobOperator(BasetenOperator):
             self.made = [lineage.job(job_id, job_name=job_name, project=record.project_name)]
 
     def _plan(self, context: Context) -> RunPlan:
-        from truss_train_core import RunPlan
+        from airflow_provider_truss_train.facts import checkpoint_refs
+        from truss_train_core import RunPlan, runs
 
         project, directory = self._definition(context)
-        project = with_variables(project, self.environment_variables or {})
+        project = runs.beginning_from(project, checkpoint_refs(self.begin_from))
         project = project.model_copy(update={"team_name": project.team_name or self.hook.remote.team})
         return RunPlan(project=project, source_dir=directory, follow_logs=False, **self._budgets())
 
     def _definition(self, context: Context) -> tuple[TrainingProject, Path]:
-        from truss_train_core import load_training_project
-
         if self.project is None:
             path = self._file(self.config)
-            project, directory = load_training_project(path), path.parent
+            project, directory = self._parametrized(path), path.parent
         else:
-            project = self.project(context) if callable(self.project) else self.project
+            project = self._parametrized(self.project(context) if callable(self.project) else self.project)
             directory = self._file("")
         return project, self._file(self.source_dir) if self.source_dir else directory
 
+    def _parametrized(self, config: Path | TrainingProject) -> TrainingProject:
+        """A definition, or the one in a file, with the task's parameters."""
+        from truss_train_core import load_training_project
+
+        project = load_training_project(config) if isinstance(config, Path) else config
+        return project.with_parameters(self.environment_variables)
+
     def _budgets(self) -> dict[str, Any]:
         return {}
-
-
-def with_variables(project: TrainingProject, variables: Mapping[str, str]) -> TrainingProject:
-    """A definition with more environment variables, which take precedence over its own."""
-    runtime = project.job.runtime
-    runtime = runtime.model_copy(
-        update={"environment_variables": {**(runtime.environment_variables or {}), **variables}}
-    )
-    return project.model_copy(update={"job": project.job.model_copy(update={"runtime": runtime})})

@@ -22,6 +22,8 @@ from truss_train_core.jobs import TrainingJob, find_project, run_key, wait
 QUICK = Path(__file__).resolve().parents[4] / "tests" / "cli" / "quick" / "config.py"
 """A training of two seconds. STEP_SECONDS, FAIL_AT and FAIL_ONCE_AT say otherwise."""
 
+PIPELINES = Path(__file__).resolve().parents[4] / "dags" / "airflow"
+
 numbers = itertools.count(1)
 
 
@@ -31,6 +33,15 @@ def dag(build: Callable[[], Any], *, name: str = "pipeline") -> DAG:
         build()
     made.fileloc = __file__
     return made
+
+
+def pipeline_of(name: str) -> DAG:
+    """The DAG of dags/airflow of this name."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(PIPELINES / f"{name}.py")
+    assert not bag.import_errors
+    return bag.dags[name]
 
 
 @dataclass(frozen=True)
