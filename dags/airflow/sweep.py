@@ -1,33 +1,53 @@
-"""Train several variants at once, each an own task that needs no worker while it waits, and deploy the best of all."""
+"""Sweep: try hyperparameters side by side, a few at a time, stop poor trials early, and deploy the best of all.
+
+Each trial is a mapped task that needs no worker while it waits. One that fails does not fail the sweep.
+"""
 
 from pathlib import Path
 
 from airflow.sdk import DAG, task
 
-from airflow_provider_truss_train.operators import DeployCheckpointOperator, TrainingJobOperator
+from airflow_provider_truss_train.operators import ChooseTrialOperator, DeployCheckpointOperator, TrainingJobOperator
 
-CONFIG = Path(__file__).parents[2] / "examples" / "digits" / "config.py"
+CONFIG = "{{ params.config }}"
+AT_ONCE = 4  # trials, and so GPUs, at a time, over all runs of the DAG
+PARAMS = {
+    "config": str(Path(__file__).parents[2] / "examples" / "digits" / "config.py"),
+    "space": {"LEARNING_RATE": {"low": 0.001, "high": 0.5, "scale": "log"}, "HIDDEN": [64, 128, 256]},
+    "samples": 9,  # random ones; 0 for every combination of a space of lists
+    "seed": 0,
+    "first_rung": 2,  # epochs until trials are compared first; then 3 times as many, 9 times …
+    "epochs": 20,
+}
 
 
 @task
-def variants(params: dict | None = None) -> list[dict[str, str]]:
-    """What the variants are, as environment variables of the training."""
+def trials(params: dict | None = None, dag_run=None) -> list[dict]:
+    """What is tried: the same whenever the task runs again."""
+    from truss_train_core import sweeps
+    from truss_train_core.jobs import run_key
+
     assert params
-    return [{"LEARNING_RATE": str(rate), "EPOCHS": str(params["epochs"])} for rate in params["rates"]]
+    halving = sweeps.Halving(first=params["first_rung"], eta=3, unit="epoch")
+    objective = sweeps.Objective(metric="eval_loss", mode="min", halving=halving)
+    key = run_key(dag_run.dag_id, dag_run.run_id)
+    if params["samples"]:
+        made = sweeps.sample(params["space"], params["samples"], objective, key=key, seed=params["seed"])
+    else:
+        made = sweeps.grid(params["space"], objective, key=key)
+    return [trial.model_dump(mode="json") for trial in made]
 
 
-@task
-def best(records: list[dict]) -> dict:
-    """The best checkpoint of all variants."""
-    from airflow_provider_truss_train.hooks import BasetenHook
-    from truss_train_core import RunRecord, checkpoints, runs
-
-    with BasetenHook().client() as client:
-        jobs = [job for record in records for job in client.run(runs.jobs_of(RunRecord.model_validate(record)))]
-        choice = client.run(checkpoints.find_best(jobs, "eval_loss", "min", requirement=checkpoints.deployable))
-    return choice.model_dump(mode="json", exclude={"table"})
-
-
-with DAG("sweep", schedule=None, params={"rates": [0.02, 0.05, 0.2], "epochs": 5}, tags=["truss-train"]):
-    train = TrainingJobOperator.partial(task_id="train", config=CONFIG).expand(environment_variables=variants())
-    DeployCheckpointOperator(task_id="deploy", checkpoint=best(train.output), config=CONFIG)
+with DAG("sweep", schedule=None, params=PARAMS, tags=["truss-train"]):
+    tried = trials()
+    train = TrainingJobOperator.partial(
+        task_id="train",
+        config=CONFIG,
+        environment_variables={"EPOCHS": "{{ params.epochs }}"},
+        follow_logs=False,
+        max_active_tis_per_dag=AT_ONCE,
+        map_index_template="{{ task.trial['number'] }}: {{ task.trial['parameters'] }}",
+    ).expand(trial=tried)
+    best = ChooseTrialOperator(task_id="best", trials=tried, config=CONFIG)
+    train >> best
+    DeployCheckpointOperator(task_id="deploy", checkpoint=best.output, config=CONFIG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from truss_train_core import Flow
     from truss_train_core.events import LogCursor
     from truss_train_core.jobs import TrainingJob
+    from truss_train_core.runs import Verdict
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Attendance:
         timeout: seconds from the job's creation after which it is stopped; None for never.
         outage: seconds for which an API that does not answer is put up with.
         follow_logs: whether to read the job's log and look for its checkpoints as well, which are calls of its own.
+        budget, used: of its run, as JSON.
+        trial: of a sweep, as JSON, that is stopped early where it does poorly; None for a job of no sweep.
     """
 
     project_id: str
@@ -30,6 +34,7 @@ class Attendance:
     follow_logs: bool = True
     budget: dict[str, Any] = field(default_factory=dict)
     used: dict[str, Any] = field(default_factory=dict)
+    trial: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,16 +60,26 @@ def attend(wanted: Attendance, cursor: LogCursor | None = None) -> Flow[Training
     left = None if wanted.timeout is None else max(0.0, job.created_at.timestamp() + wanted.timeout - time.time())
     limits = Limits(timeout=left, outage=wanted.outage)
 
+    verdict = verdict_of(wanted.trial)
+    early: list[jobs.Companion] = [runs.EarlyStop(verdict)] if verdict else []
+
     def wait(*meters: jobs.Companion) -> Flow[TrainingJob]:
-        if not wanted.follow_logs:
-            return jobs.wait(job, limits=limits, companions=meters)  # one call for all: none of this job's own
-        all_of_them: list[jobs.Companion] = [jobs.TwinWatch(), checkpoints.CheckpointWatch(), *meters]
+        if not wanted.follow_logs:  # one call for all: none of this job's own
+            return jobs.wait(job, limits=limits, companions=[*early, *meters])
+        all_of_them: list[jobs.Companion] = [jobs.TwinWatch(), checkpoints.CheckpointWatch(), *early, *meters]
         return jobs.follow(job, cursor=cursor, limits=limits, pace=jobs.CALM, companions=all_of_them)
 
     try:
         return (yield from runs.within(runs.Budget(**wanted.budget), runs.Usage(**wanted.used), job, wait))
     except WaitTimeout:
         return (yield from _stop_overdue(job, wanted.timeout or 0.0))
+
+
+def verdict_of(trial: Mapping[str, Any] | None) -> Verdict | None:
+    """Whether a trial of a sweep, as `sweeps.Trial.model_dump`, is to be stopped early; None for a job of no sweep."""
+    from truss_train_core import sweeps
+
+    return sweeps.verdict(sweeps.Trial.model_validate(trial)) if trial else None
 
 
 def still_runs(project_id: str, job_id: str) -> Flow[bool]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
-from airflow_provider_truss_train.operators.submit import with_variables
 from airflow_provider_truss_train.operators.train import TrainingJobOperator
 
 if TYPE_CHECKING:
@@ -35,14 +34,14 @@ class TrainingJobDecoratedOperator(DecoratedOperator, TrainingJobOperator):
         arguments = self.determine_kwargs({**context, **self.op_kwargs})
         said = self.python_callable(*self.op_args, **arguments)
         if not isinstance(said, Mapping):
-            return said, self._file(self.source_dir or "")
+            return self._parametrized(said), self._file(self.source_dir or "")
         if self.config is None:
             raise TypeError(
                 f"{self.python_callable.__name__} returns environment variables, but @task.training_job has no config "
                 "for which they could be."
             )
         project, directory = super()._definition(context)
-        return with_variables(project, said), directory
+        return project.with_parameters(said), directory
 
 
 def training_job_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from dag_runs import QUICK, jobs_named, numbers, status_at_the_end
 
-from airflow_provider_truss_train.operators.submit import with_variables
 from airflow_provider_truss_train.task_run import OnClear, TaskRun
 from truss_train_core import Client, RunPlan, RunRecord, jobs, load_training_project
 
@@ -32,7 +31,7 @@ class Task:
     def attempt(self, *, on_clear: OnClear = "reattach", retrain: bool = False) -> TaskRun:
         """The next try, once it has taken up what there is."""
         self.tried += 1
-        project = with_variables(load_training_project(QUICK), self.variables)
+        project = load_training_project(QUICK).with_parameters(self.variables)
         plan = RunPlan(project=project, source_dir=QUICK.parent, max_failures=0, follow_logs=False)
         context: Any = {"ti": self.ti, "task_state_store": Store(self.store)}
         log = logging.getLogger("task")

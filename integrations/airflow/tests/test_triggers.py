@@ -17,7 +17,6 @@ from dag_runs import QUICK, status_at_the_end
 import truss_train_core
 from airflow_provider_truss_train import hooks, triggers
 from airflow_provider_truss_train.attending import Attendance
-from airflow_provider_truss_train.operators.submit import with_variables
 from airflow_provider_truss_train.triggers import TrainingRunTrigger, error_of
 from truss_train_core import Client, errors, jobs, load_training_project, push
 
@@ -25,7 +24,7 @@ SLOW = {"STEP_SECONDS": "30"}
 
 
 def submitted(client: Client, **variables: str) -> jobs.TrainingJob:
-    project = with_variables(load_training_project(QUICK), variables)
+    project = load_training_project(QUICK).with_parameters(variables)
     pushed = push(project, client.remote, source_dir=QUICK.parent)
     return client.run(jobs.find(pushed["id"]))
 

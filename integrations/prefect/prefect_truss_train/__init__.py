@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from prefect_truss_train.datasets import watch_dataset
     from prefect_truss_train.events import on_deployment, on_job, on_new_dataset
     from prefect_truss_train.flows import train_and_deploy
+    from prefect_truss_train.sweeps import choose_trial, train_trial
     from prefect_truss_train.tasks import (
         choose_checkpoint,
         deploy_checkpoint,
+        find_served_checkpoint,
         promote_deployment,
+        rank_checkpoints,
         resume_training_job,
         stop_training_job,
         submit_training_job,
         wait_for_deployment,
         wait_for_training_job,
+        watch_deployment,
     )
     from prefect_truss_train.training_job import TrainingJob, TrainingJobRun
     from prefect_truss_train.training_run import TrainingRun
@@ -40,19 +44,24 @@ _HOMES = {
     "TrainingRun": "training_run",
     "ask_for_approval": "approval",
     "choose_checkpoint": "tasks",
+    "choose_trial": "sweeps",
     "deploy_checkpoint": "tasks",
+    "find_served_checkpoint": "tasks",
     "on_deployment": "events",
     "on_job": "events",
     "on_new_dataset": "events",
     "promote_deployment": "tasks",
+    "rank_checkpoints": "tasks",
     "record_assets": "assets",
     "resume_training_job": "tasks",
     "stop_jobs_of": "cancellation",
     "stop_training_job": "tasks",
     "submit_training_job": "tasks",
     "train_and_deploy": "flows",
+    "train_trial": "sweeps",
     "wait_for_deployment": "tasks",
     "wait_for_training_job": "tasks",
+    "watch_deployment": "tasks",
     "watch_dataset": "datasets",
     "with_remote_cancellation": "cancellation",
 }
@@ -67,20 +76,25 @@ __all__ = [
     "TrainingRun",
     "ask_for_approval",
     "choose_checkpoint",
+    "choose_trial",
     "deploy_checkpoint",
+    "find_served_checkpoint",
     "on_deployment",
     "on_job",
     "on_new_dataset",
     "promote_deployment",
+    "rank_checkpoints",
     "record_assets",
     "resume_training_job",
     "stop_jobs_of",
     "stop_training_job",
     "submit_training_job",
     "train_and_deploy",
+    "train_trial",
     "wait_for_deployment",
     "wait_for_training_job",
     "watch_dataset",
+    "watch_deployment",
     "with_remote_cancellation",
 ]
 

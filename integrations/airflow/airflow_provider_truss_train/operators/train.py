@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import XComArg
+
 from airflow_provider_truss_train.airflow_side import ENDED, is_last_try, task_state, teller
+from airflow_provider_truss_train.attending import verdict_of
 from airflow_provider_truss_train.operators.submit import SubmitTrainingJobOperator
 
 if TYPE_CHECKING:
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_truss_train.attending import Attendance
     from airflow_provider_truss_train.task_run import TaskRun
     from truss_train_core import Client, RunRecord
+    from truss_train_core.definitions import TrainingProject
     from truss_train_core.runs import Budget
 
 ON_KILL_SECONDS = 4.0
@@ -32,8 +38,10 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
     restarted or dies: the next takes it up.
 
     Args:
-        config, source_dir, environment_variables, once_per, baseten_conn_id, retrain_when_cleared, on_clear: as for
-            `SubmitTrainingJobOperator`.
+        config, source_dir, environment_variables, begin_from, once_per, baseten_conn_id, retrain_when_cleared,
+            on_clear: as for `SubmitTrainingJobOperator`.
+        trial: a trial of a sweep, as `sweeps.Trial.model_dump` (templated): the job has its parameters, over
+            `environment_variables`, and is stopped early where it does poorly. That is no failure.
         max_failures: how many failed attempts are followed by another within one try of the task.
         max_preemptions: the same for attempts that lost their machines.
         training_timeout: seconds from a job's creation, its time in the queue included, after which it is stopped and
@@ -41,31 +49,57 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
         max_runtime: seconds, or a timedelta, that all attempts of the run may run together, those of earlier tries of
             the task included and times in the queue not; then the job is stopped and the task fails; None for any.
         max_gpu_hours: the same for GPUs × nodes × hours.
+        max_cost: the same for money, in the currency of `price` (templated).
+        price: what an hour of a node costs, which the API does not tell (templated). With it, or where there was more
+            than one attempt, the task's log and its XCom "report" tell what each attempt took, and a worker ends the
+            task.
+        spot_price: the same on spot capacity; None for as much (templated).
+        deadline: when the training has to be through (templated): a datetime with a time zone, or ISO 8601. What still
+            runs then is stopped, and the task fails. The same for every try of the task: from `dag_run.run_after`, say.
+        deadline_margin: seconds before the deadline from which on attempts begin on dedicated capacity instead of spot
+            (templated); 0 for never.
         outage: seconds for which an API that does not answer is put up with.
         follow_logs: whether to show the job's log and its checkpoints. With hundreds of tasks at once, that is two
             calls of its own for each running job, at every look; without it, all wait on one call.
         deferrable: whether to wait in the triggerer rather than on a worker.
     """
 
+    template_fields: Sequence[str] = (
+        *SubmitTrainingJobOperator.template_fields,
+        "trial", "max_cost", "price", "spot_price", "deadline", "deadline_margin",
+    )  # fmt: skip
+
     def __init__(
         self,
         *,
+        trial: Mapping[str, Any] | XComArg | None = None,
         max_failures: int = 2,
         max_preemptions: int = 10,
         training_timeout: float | None = None,
         max_runtime: float | timedelta | None = None,
         max_gpu_hours: float | None = None,
+        max_cost: float | str | None = None,
+        price: float | str | None = None,
+        spot_price: float | str | None = None,
+        deadline: datetime | str | None = None,
+        deadline_margin: float | str = 0.0,
         outage: float = 1800.0,
         follow_logs: bool = True,
         deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.trial: Any = trial
         self.max_failures = max_failures
         self.max_preemptions = max_preemptions
         self.training_timeout = training_timeout
         self.max_runtime = max_runtime.total_seconds() if isinstance(max_runtime, timedelta) else max_runtime
         self.max_gpu_hours = max_gpu_hours
+        self.max_cost = max_cost
+        self.price = price
+        self.spot_price = spot_price
+        self.deadline = deadline
+        self.deadline_margin = deadline_margin
         self.outage = outage
         self.follow_logs = follow_logs
         self.deferrable = deferrable
@@ -80,11 +114,13 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
         """Go on after the triggerer has waited for a job."""
         from airflow_provider_truss_train.triggers import error_of
 
-        if error := error_of(event):
-            raise error
+        error = error_of(event)
         with self.hook.client() as client:
             run = self._run(client, context)
             run.go_on()
+            if error:
+                self._report(run, client, context)
+                raise error
             if run.record.phase == "training":
                 self._step(run)
             return self._train(run, client, context)
@@ -104,13 +140,19 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
     def _train(self, run: TaskRun, client: Client, context: Context) -> dict[str, Any]:
         from airflow.sdk.exceptions import AirflowFailException
 
-        from truss_train_core.errors import RunFailed
+        from truss_train_core.errors import BudgetSpent, RunFailed
 
         self._in_hand = (context["ti"], run)
-        while not run.record.is_final:
-            if run.record.phase == "training":
-                self._wait(run, client)
-            self._step(run)
+        try:
+            while not run.record.is_final:
+                if run.record.phase == "training":
+                    self._wait(run, client)
+                self._step(run)
+        except BudgetSpent:
+            self._report(run, client, context)
+            raise
+        if self._is_reported(run.record):
+            self._report(run, client, context)
         if run.record.phase == "failed":
             failure = f"Run {run.record.key} of project {run.record.project_name!r} failed: {run.record.failure}"
             if run.record.attempt.cause == "stopped":  # somebody wanted it to end
@@ -143,8 +185,9 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
             timeout=self.training_timeout,
             outage=self.outage,
             follow_logs=self.follow_logs,
-            budget=budget.model_dump(),
+            budget=budget.model_dump(mode="json"),
             used=used.model_dump(),
+            trial=self.trial,
         )
 
     def _defer(self, record: RunRecord, attendance: Attendance) -> None:
@@ -156,7 +199,7 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
             trigger=TrainingRunTrigger(
                 baseten_conn_id=self.baseten_conn_id,
                 attendance=attendance.as_dict(),
-                ends_task=self.do_xcom_push and not self._needs_worker_to_end(),
+                ends_task=self.do_xcom_push and not (self._needs_worker_to_end() or self._is_reported(record)),
                 stop_on_clear=self.on_clear == "cancel",
                 completed=completed,
             ),
@@ -187,9 +230,38 @@ class TrainingJobOperator(SubmitTrainingJobOperator):
             "max_failures": self.max_failures,
             "max_preemptions": self.max_preemptions,
             "budget": self._budget(),
+            "verdict": verdict_of(self.trial),
         }
+
+    def _parametrized(self, config: Path | TrainingProject) -> TrainingProject:
+        if self.trial is None:
+            return super()._parametrized(config)
+        from truss_train_core.sweeps import Trial
+
+        return Trial.model_validate(self.trial).project(config, environment=self.environment_variables)
 
     def _budget(self) -> Budget:
         from truss_train_core import runs
 
-        return runs.Budget(runtime=self.max_runtime, gpu_hours=self.max_gpu_hours)
+        price = None if self.price is None else {"dedicated": self.price, "spot": self.spot_price}
+        deadline = None if self.deadline is None else {"at": self.deadline, "margin": self.deadline_margin}
+        given = {"runtime": self.max_runtime, "gpu_hours": self.max_gpu_hours, "cost": self.max_cost}
+        return runs.Budget.model_validate({**given, "price": price, "deadline": deadline})
+
+    def _is_reported(self, record: RunRecord) -> bool:
+        """Whether there is more to tell than a job's page does."""
+        return self.price is not None or len(record.attempts) > 1
+
+    def _report(self, run: TaskRun, client: Client, context: Context) -> None:
+        """Tell what each attempt took, in the log and in an XCom."""
+        from truss_train_core import runs
+        from truss_train_core.errors import TrussTrainError
+
+        try:
+            report = client.run(runs.report(run.record, self._budget().price))
+        except TrussTrainError as error:  # what only tells something fails nothing
+            self.log.warning("What the attempts took cannot be told: %s", error)
+            return
+        for line in str(report).splitlines():
+            self.log.info("%s", line)
+        context["ti"].xcom_push("report", report.model_dump(mode="json"))

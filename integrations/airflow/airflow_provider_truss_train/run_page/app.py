@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
 
 from airflow_provider_truss_train.run_page.reading import TaskId, shown
+from airflow_provider_truss_train.run_page.sweep import swept
 
 HERE = Path(__file__).parent
 HEADERS = {
@@ -33,12 +34,15 @@ def application() -> FastAPI:
     """The application, made once in a process."""
     app = FastAPI(openapi_url=None)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    template = Environment(loader=FileSystemLoader(HERE), autoescape=True).get_template("run.html")
+    pages = Environment(loader=FileSystemLoader(HERE), autoescape=True)
 
     @app.get("/run", dependencies=MAY_READ)
     def run(request: Request, dag_id: str, run_id: str, task_id: str, map_index: str = "") -> HTMLResponse:
         # Airflow leaves the placeholder where a task is not mapped.
         task = TaskId(dag_id, run_id, task_id, int(map_index) if map_index.isdecimal() else -1)
-        return HTMLResponse(template.render(run=shown(task), root=request.scope["root_path"]), headers=HEADERS)
+        root = request.scope["root_path"]
+        if sweep := swept(task):
+            return HTMLResponse(pages.get_template("sweep.html").render(sweep=sweep, root=root), headers=HEADERS)
+        return HTMLResponse(pages.get_template("run.html").render(run=shown(task), root=root), headers=HEADERS)
 
     return app

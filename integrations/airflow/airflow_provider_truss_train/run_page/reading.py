@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -65,16 +65,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Kept:
-    """What Airflow's database has of a task's run."""
+    """What Airflow's database has of a task's run. `price` is what its task was told that a node costs, or None."""
 
     record: RunRecord
     connection: str
+    price: runs.NodePrice | None
     choices: tuple[Choice, ...]
 
 
 @dataclass(frozen=True)
 class AttemptRow:
-    """A line of the table of attempts; `page` is the job's, or None."""
+    """A line of the table of attempts; `page` is the job's, or None; `took` has the columns of `Shown.took`."""
 
     number: int
     job: str
@@ -83,6 +84,7 @@ class AttemptRow:
     created: datetime | None
     started_from: str
     message: str | None
+    took: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,13 @@ class Shown:
     """The page of a run.
 
     Attributes:
+        took: what all attempts took, by the heads of the columns: time in the queue, running and lost, and the cost.
         problem: why something is missing from it, or None.
     """
 
     record: RunRecord
     attempts: Sequence[AttemptRow]
+    took: Mapping[str, str] = field(default_factory=dict)
     picture: str | None = None
     metrics: Sequence[str] = ()
     checkpoints: Sequence[CheckpointRow] = ()
@@ -137,7 +141,7 @@ def _kept(session: Session, task: TaskId) -> Kept | None:
     record = _returned(session, task) or _in_task_state(session, task)
     if record is None:
         return None
-    return Kept(record, _connection(session, task), tuple(_choices(session, task)))
+    return Kept(record, connection_of(session, task), _price(session, task), tuple(_choices(session, task)))
 
 
 def _returned(session: Session, task: TaskId) -> RunRecord | None:
@@ -166,11 +170,23 @@ def _record(value: Any) -> RunRecord | None:
         return None
 
 
-def _connection(session: Session, task: TaskId) -> str:
+def connection_of(session: Session, task: TaskId) -> str:
     """The id of the task's connection, as it was rendered."""
+    return str(_rendered(session, task).get("baseten_conn_id") or DEFAULT_CONNECTION)
+
+
+def _price(session: Session, task: TaskId) -> runs.NodePrice | None:
+    fields = _rendered(session, task)
+    try:
+        return runs.NodePrice.model_validate({"dedicated": fields["price"], "spot": fields["spot_price"]})
+    except (KeyError, ValueError):
+        return None
+
+
+def _rendered(session: Session, task: TaskId) -> Mapping[str, Any]:
+    """The task's arguments as they were rendered."""
     where = _of(RenderedTaskInstanceFields, task)
-    fields = session.scalar(select(RenderedTaskInstanceFields.rendered_fields).where(*where)) or {}
-    return str(fields.get("baseten_conn_id") or DEFAULT_CONNECTION)
+    return session.scalar(select(RenderedTaskInstanceFields.rendered_fields).where(*where)) or {}
 
 
 def _choices(session: Session, task: TaskId) -> list[Choice]:
@@ -210,13 +226,15 @@ def _with_the_api(kept: Kept, remote: Remote) -> Shown:
         jobs = client.run(runs.jobs_of(kept.record))
         measured = client.run(curves.measured(kept.record, jobs))
         candidates = client.run(checkpoints.candidates(jobs))
+        report = client.run(runs.report(kept.record, kept.price))
     joined = curves.joined(measured)
     numbers = {job.id: number for number, job in enumerate(jobs, 1)}
     choice = next((each for each in kept.choices if each.job_id in numbers), None)
     metrics = _columns(joined, candidates)
     return Shown(
         kept.record,
-        _attempts(kept.record, jobs, remote),
+        _attempts(kept.record, jobs, remote, report),
+        took=_took(report.rows()[-1]),
         picture=_picture(joined, measured, choice),
         metrics=metrics,
         checkpoints=[_row(each, numbers, metrics, choice) for each in candidates],
@@ -224,13 +242,23 @@ def _with_the_api(kept: Kept, remote: Remote) -> Shown:
     )
 
 
-def _attempts(record: RunRecord, jobs: Sequence[TrainingJob], remote: Remote | None) -> list[AttemptRow]:
+def _attempts(
+    record: RunRecord, jobs: Sequence[TrainingJob], remote: Remote | None, report: runs.Report | None = None
+) -> list[AttemptRow]:
     """A line for each attempt: what the record tells of it, and its job as it is now."""
     by_name = {job.name: job for job in jobs}
-    return [_attempt(each, by_name.get(each.job_name), remote) for each in record.attempts]
+    took = {row["job"]: _took(row) for row in report.rows()} if report else {}
+    return [_attempt(each, by_name.get(each.job_name), remote, took.get(each.job_name, {})) for each in record.attempts]
 
 
-def _attempt(attempt: runs.Attempt, job: TrainingJob | None, remote: Remote | None) -> AttemptRow:
+def _took(row: Mapping[str, str]) -> Mapping[str, str]:
+    """Of a row of the report, what the page does not show otherwise."""
+    return {head: value for head, value in row.items() if head not in ("attempt", "job", "ended", "from")}
+
+
+def _attempt(
+    attempt: runs.Attempt, job: TrainingJob | None, remote: Remote | None, took: Mapping[str, str]
+) -> AttemptRow:
     status = plain_status(job.current_status if job else attempt.status or "not submitted yet")
     return AttemptRow(
         number=attempt.number,
@@ -240,6 +268,7 @@ def _attempt(attempt: runs.Attempt, job: TrainingJob | None, remote: Remote | No
         created=job.created_at if job else None,
         started_from=attempt.started_from.name if attempt.started_from else "the start",
         message=attempt.message,
+        took=took,
     )
 
 
