@@ -43,7 +43,6 @@ class Pipeline:
         name: of the file in dags/airflow and dags/prefect, and of the DAG.
         flow: name of Prefect's flow in its file.
         parameters: of the DAG and of the flow, so that it is quick.
-        only_airflow, only_prefect: more of them, for one engine.
         meanwhile: what happens while it runs, in a thread of its own.
         started_by_data: whether a new version of a dataset starts it, rather than a person.
         jobs, attempts: how many there are in the end; attempts count those that were preempted, too.
@@ -53,8 +52,6 @@ class Pipeline:
     name: str
     flow: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    only_airflow: Mapping[str, Any] = field(default_factory=dict)
-    only_prefect: Mapping[str, Any] = field(default_factory=dict)
     meanwhile: Callable[[LocalPlatform], None] | None = None
     started_by_data: bool = False
     jobs: int = 1
@@ -78,8 +75,24 @@ PIPELINES = (
     Pipeline(
         "sweep",
         "sweep",
-        only_airflow={"rates": [0.02, 0.05], "epochs": 3},
-        only_prefect={"rates": [0.02, 0.05]},
+        {"samples": 3, "first_rung": 1, "epochs": 3, "space": {"LEARNING_RATE": [0.001, 0.02, 0.1], "HIDDEN": [64]}},
+        jobs=3,
+        attempts=3,
+    ),
+    Pipeline(
+        "spot",
+        "spot",
+        {"variables": {"EPOCHS": "12", "HIDDEN": "4096"}},
+        meanwhile=preempt_once,
+        attempts=2,
+        deploys=False,
+    ),
+    Pipeline("multi_node", "multi_node", deploys=False),
+    Pipeline("retrain", "retrain", {"epochs": 2, "hidden": 64}),
+    Pipeline(
+        "approve",
+        "approve",
+        {"epochs": 4, "hidden": 64, "probe_seconds": 3, "probe_every": 1, "accuracy": 0.5},
         jobs=2,
         attempts=2,
     ),
@@ -253,7 +266,9 @@ def module(path: Path, name: str) -> ModuleType:
 def airflow(home: Path, platform: LocalPlatform) -> Iterator[Engine]:
     demo = module(ROOT / "demos" / "airflow.py", "demo_of_airflow")
     (home / "data").mkdir()
-    with demo.airflow(home, platform.remote, DATASET_SOURCE=(home / "data").as_uri(), DATASET_INTERVAL="1") as api:
+    with demo.airflow(
+        home, platform.remote, DATASET_SOURCE=(home / "data").as_uri(), DATASET_INTERVAL="1", RETRAIN_AT=""
+    ) as api:
         forever(lambda: approve_in_airflow(api))
         yield Airflow(api, demo)
 
@@ -269,7 +284,7 @@ class Airflow:
         if pipeline.started_by_data:
             new_version(data)
         else:
-            body = {"logical_date": None, "conf": {**pipeline.parameters, **pipeline.only_airflow}}
+            body = {"logical_date": None, "conf": dict(pipeline.parameters)}
             self.api.post(f"{dag}/dagRuns", json=body).raise_for_status()
         return str(until(lambda: self._end(f"{dag}/dagRuns"), f"end of {pipeline.name}"))
 
@@ -312,13 +327,13 @@ class Prefect:
         if pipeline.started_by_data:
             return self._served(file, pipeline.flow.replace("_", "-"), data)
         flow = getattr(module(file, pipeline.name), pipeline.flow)
-        state = flow(**pipeline.parameters, **pipeline.only_prefect, return_state=True)
+        state = flow(**pipeline.parameters, return_state=True)
         return "success" if state.is_completed() else str(state)
 
     def _served(self, file: Path, flow: str, data: Path) -> str:
         """Serve what the file serves, until the flow that new data start has ended."""
         new_version(data)
-        environment = {**os.environ, "DATASET_SOURCE": str(data), "DATASET_INTERVAL": "2"}
+        environment = {**os.environ, "DATASET_SOURCE": str(data), "DATASET_INTERVAL": "20"}
         serving = subprocess.Popen([sys.executable, file], env=environment, stdout=sys.stderr, stderr=sys.stderr)
         try:
             state = until(lambda: end_in_prefect(flow), f"end of {flow}")

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from prefect import flow, serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.states import Completed, State
 
 from prefect_truss_train import train_and_deploy, watch_dataset
@@ -43,7 +44,8 @@ def fine_tune(source: str, version: str, config: str = CONFIG, epochs: int = 5, 
 
 if __name__ == "__main__":
     watch = {"name": "digits", "source": SOURCE, "deployment": "fine-tune/new_dataset"}
+    one_look = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     serve(
         fine_tune.to_deployment("new_dataset", concurrency_limit=1),
-        watch_dataset.to_deployment("new_dataset", interval=INTERVAL, parameters=watch),
+        watch_dataset.to_deployment("new_dataset", interval=INTERVAL, parameters=watch, concurrency_limit=one_look),
     )
