@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from world import Fault, JobScript, World, hf_checkpoint
 
-from truss_train_core import package, waiting
 from truss_train_core.definitions import CheckpointingConfig, Compute, Image, Runtime, TrainingJob, TrainingProject
 from truss_train_core.errors import BudgetSpent, Forbidden, RunFailed
 from truss_train_core.events import Notice
@@ -30,18 +29,6 @@ KEY = run_key("run", "task")
 WAITS = 600.0  # seconds in the queue
 HOUR = 3600.0
 GPUS = 8
-
-
-@pytest.fixture(autouse=True)
-def _no_upload(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "jittered", lambda seconds: seconds)
-    monkeypatch.setattr(package, "upload", lambda packed, target, progress: None)
-    monkeypatch.setattr(package, "user_env", lambda source_dir: {})
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
 
 
 def plan(folder: Path, budget: Budget, accelerator: str | None = "H100:4") -> RunPlan:

@@ -9,25 +9,12 @@ from pathlib import Path
 import pytest
 from world import START, JobScript, World, hf_checkpoint
 
-from truss_train_core import package, waiting
 from truss_train_core.definitions import CheckpointingConfig, Compute, Image, Runtime, TrainingJob, TrainingProject
 from truss_train_core.errors import BudgetSpent, RunFailed
 from truss_train_core.events import MovedToDedicated
 from truss_train_core.runs import Budget, Deadline, RecordChanged, RunPlan, RunRecord, new_record, reopened, run
 
 HOUR = 3600.0
-
-
-@pytest.fixture(autouse=True)
-def _no_upload(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "jittered", lambda seconds: seconds)
-    monkeypatch.setattr(package, "upload", lambda packed, target, progress: None)
-    monkeypatch.setattr(package, "user_env", lambda source_dir: {})
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
 
 
 def plan(folder: Path, hours: float, margin: float, model: str = "spot") -> RunPlan:

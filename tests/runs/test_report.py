@@ -8,20 +8,12 @@ from pathlib import Path
 import pytest
 from world import Fault, JobScript, World, hf_checkpoint
 
-from truss_train_core import package, waiting
 from truss_train_core.definitions import CheckpointingConfig, Compute, Image, Runtime, TrainingJob, TrainingProject
 from truss_train_core.errors import Forbidden
 from truss_train_core.runs import Attempt, NodePrice, RunPlan, RunRecord, new_record, report, run
 
 HOUR = 3600.0
 WAITS = 600.0
-
-
-@pytest.fixture(autouse=True)
-def _no_upload(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "jittered", lambda seconds: seconds)
-    monkeypatch.setattr(package, "upload", lambda packed, target, progress: None)
-    monkeypatch.setattr(package, "user_env", lambda source_dir: {})
 
 
 def preempted(times: int, saved: Callable[[int], float | None]) -> Callable[[str | None], JobScript]:
@@ -46,8 +38,7 @@ def finished(world: World, folder: Path) -> RunRecord:
     return world.run(run(plan, new_record(plan, "k")))
 
 
-def test_each_preemption_is_reported_with_its_queue_its_loss_and_its_cost(tmp_path: Path) -> None:
-    world = World()
+def test_each_preemption_is_reported_with_its_queue_its_loss_and_its_cost(world: World, tmp_path: Path) -> None:
     world.script = preempted(3, lambda number: None if number == 2 else 40 * 60)
     record = finished(world, tmp_path)
     told = world.run(report(record, NodePrice(dedicated=9, spot=3)))
@@ -66,8 +57,7 @@ def test_each_preemption_is_reported_with_its_queue_its_loss_and_its_cost(tmp_pa
     assert total.split() == ["total", "3", "preempted", "0:40:00", "4:00:00", "1:40:00", "24.00", "10.00"]
 
 
-def test_without_a_price_no_costs_are_told_and_a_queue_that_is_secret_is_running_time(tmp_path: Path) -> None:
-    world = World()
+def test_without_a_price_no_costs_are_told_and_a_secret_queue_is_running_time(world: World, tmp_path: Path) -> None:
     world.script = preempted(0, lambda number: 60)
     record = finished(world, tmp_path)
     world.faults.append(Fault("queue_context", Forbidden("admins only", status=403), times=99))
@@ -78,8 +68,7 @@ def test_without_a_price_no_costs_are_told_and_a_queue_that_is_secret_is_running
     assert "cost" not in str(told)
 
 
-def test_attempts_that_the_record_left_out_are_reported(tmp_path: Path) -> None:
-    world = World()
+def test_attempts_that_the_record_left_out_are_reported(world: World, tmp_path: Path) -> None:
     world.script = preempted(2, lambda number: 40 * 60)
     record = finished(world, tmp_path)
     told = world.run(report(record.changed(attempts=record.attempts[-1:])))
@@ -87,8 +76,7 @@ def test_attempts_that_the_record_left_out_are_reported(tmp_path: Path) -> None:
     assert told.lost == 2 * 20 * 60
 
 
-def test_of_a_run_that_goes_on_there_is_a_report_too() -> None:
-    world = World()
+def test_of_a_run_that_goes_on_there_is_a_report_too(world: World) -> None:
     world.script = preempted(0, lambda number: None)
     world.add_job(body={"name": "digits-k-1"})
     world.time += WAITS / 2
