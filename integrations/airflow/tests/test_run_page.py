@@ -22,7 +22,7 @@ def of_task(platform: LocalPlatform) -> Callable[[str], Shown | None]:
 
     def build() -> Any:
         variables = {"STEP_SECONDS": "0.1", "FAIL_ONCE_AT": "4"}
-        train = TrainingJobOperator(task_id="train", config=QUICK, environment_variables=variables)
+        train = TrainingJobOperator(task_id="train", config=QUICK, environment_variables=variables, price=3600)
         ChooseCheckpointOperator(task_id="choose", run=train.output, metric="eval_loss", mode="min")
 
     def look(task_id: str) -> Shown | None:
@@ -42,6 +42,9 @@ def test_a_run_is_shown_with_all_its_attempts(platform: LocalPlatform, of_task: 
         (1, "failed", "the start"),
         (2, "completed", "checkpoint-3"),
     ]
+    for took in (page.took, *(row.took for row in page.attempts)):
+        assert {"queued", "ran", "lost"} <= set(took)
+        assert float(took["cost"]) > 0
     assert [(row.name, row.attempt, row.chosen) for row in page.checkpoints] == [
         ("checkpoint-1", 1, False),
         ("checkpoint-2", 1, False),
