@@ -47,17 +47,18 @@ class Block:
 
     @property
     def commands(self) -> list[list[str]]:
-        """The commands of a shell's block, as words, without assignments before them and files after a ">"."""
+        """The commands of a shell's block, as words, without the assignments before them."""
         found: list[list[str]] = []
         for line in self.code.replace("\\\n", " ").splitlines():
-            lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+            lexer = shlex.shlex(line, posix=True, punctuation_chars="();|&")
             lexer.whitespace_split = True
-            words = [re.sub(r"^[();<>|&]+$", "\n", word) if word else word for word in lexer]
-            for part in "\0".join(words).split("\n"):
-                command = [word for word in part.split("\0") if word]
-                while command and re.match(r"\w+=", command[0]):
-                    command.pop(0)
-                found += [command] if command else []
+            command: list[str] = []
+            for word in [*lexer, ";"]:
+                if not word.strip("();|&"):
+                    found += [command] if command else []
+                    command = []
+                elif command or not re.match(r"\w+=", word):
+                    command.append(word)
         return found
 
     @property

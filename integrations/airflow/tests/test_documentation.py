@@ -6,12 +6,14 @@ test_operator_pages.py.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 from airflow.cli.cli_parser import get_parser
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "docs"))
 import pages
@@ -35,6 +37,13 @@ def test_the_documentations_dag_files_can_be_parsed(block: pages.Block, tmp_path
     assert not DagBag(tmp_path / "page.py", safe_mode=False).import_errors
 
 
+@pytest.fixture(scope="module")
+def dags() -> dict[str, DAG]:
+    return DagBag(pages.ROOT / "dags" / "airflow").dags
+
+
 @pytest.mark.parametrize("arguments", COMMANDS)
-def test_the_documentations_commands_are_airflows(arguments: list[str]) -> None:
-    get_parser().parse_args(arguments)
+def test_the_documentations_commands_are_airflows(arguments: list[str], dags: dict[str, DAG]) -> None:
+    parsed = get_parser().parse_args(arguments)
+    if arguments[0] == "dags":
+        assert set(json.loads(getattr(parsed, "conf", None) or "{}")) <= set(dags[parsed.dag_id].params)

@@ -55,8 +55,7 @@ def test_the_documentations_code_runs(block: pages.Block) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("words", COMMANDS)
 def test_the_documentations_commands_are_prefects(words: list[str]) -> None:
-    """As far as their names go: what they are given is not looked at."""
-    names = [word for word in words if word.isalpha()]
-    command = [Path(sys.executable).with_name("prefect"), *names, "--help"]
+    """As far as group and command go: what they are given is not looked at."""
+    command = [Path(sys.executable).with_name("prefect"), *words[:2], "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
