@@ -31,7 +31,7 @@ def test_the_best_of_three_is_promoted_and_what_fails_its_probes_is_rolled_back(
     promoted = good.xcom("promote")
     assert answering(client) == promoted["deployment_id"]
     assert good.xcom("watch")["outcome"] == "passed"
-    assert good.xcom("watch")["probed"] >= 2
+    assert good.xcom("watch")["probed"] >= 1
 
     bad = approved(epochs=1, hidden=8, accuracy=1.01, fails=True)
     assert bad.states["watch"] == "failed"

@@ -8,6 +8,7 @@
     truss-train.checkpoint.chosen    truss-train.job.<id>           it was chosen to be deployed
     truss-train.deployment.created   truss-train.deployment.<id>    it was created
     truss-train.deployment.promoted  truss-train.deployment.<id>    it answers in an environment
+    truss-train.deployment.refused   truss-train.deployment.<id>    a gate did not let it answer in an environment
     truss-train.deployment.<status>  truss-train.deployment.<id>    it is seen in that status, e.g. "active"
     truss-train.dataset.changed      truss-train.dataset.<name>     `watch_dataset` found a new version
 
@@ -89,6 +90,8 @@ def _named(event: Event) -> tuple[str, str, str, str] | None:
             return f"deployment.{_status(status)}", "deployment", deployment, model
         case events.DeploymentPromoted(deployment_id=deployment, model_id=model):
             return "deployment.promoted", "deployment", deployment, model
+        case events.DeploymentKept(refused_id=deployment, model_id=model):
+            return "deployment.refused", "deployment", deployment, model
     return None
 
 

@@ -218,8 +218,12 @@ def rank_checkpoints(
     requirement = checkpoints.deployable if deployable else checkpoints.complete
     jobs = client.run(runs.jobs_of(run.record))
     find = checkpoints.find_top(jobs, metric, mode, count, sources=best.sources(), requirement=requirement)
-    ranked = [choice.checkpoint for choice in client.run(find, on_event=Teller(run))]
-    return tuple(runs.CheckpointRef(job_id=each.training_job_id, name=each.checkpoint_id) for each in ranked)
+    return tuple(
+        runs.CheckpointRef(
+            job_id=choice.checkpoint.training_job_id, name=choice.checkpoint.checkpoint_id, step=choice.step
+        )
+        for choice in client.run(find, on_event=Teller(run))
+    )
 
 
 @task(task_run_name="choose-checkpoint-of-{run.job_name}", **OPTIONS)

@@ -36,7 +36,7 @@ def test_what_is_promoted_without_a_word_and_fails_its_probes_is_rolled_back(cli
     assert good.is_completed(), good.message
     watched = good.result()
     assert (watched["outcome"], watched["answers"]) == ("passed", answering(client))
-    assert watched["probed"] >= 2
+    assert watched["probed"] >= 1
 
     bad = pipeline("approve").approve(**{**FAST, "epochs": 1}, approval=False, accuracy=1.01, return_state=True)
     assert bad.is_failed()

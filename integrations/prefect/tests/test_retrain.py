@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from looking import eventually, jobs_of_flow_run
+from looking import eventually, events_of, jobs_of_flow_run
 from pipelines import PIPELINES, pipeline
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
@@ -64,6 +64,8 @@ def test_production_is_replaced_by_what_is_better_and_kept_otherwise(client: Cli
     assert kept["deployment_id"] == second.result()["deployment_id"] == answering(client)
     refused = client.run(deployments.get(kept["model_id"], kept["refused_id"]))
     assert refused.is_dead or refused.status == "DEACTIVATING"
+    told = eventually(lambda: events_of(third.state_details.flow_run_id, "truss-train.deployment.refused"))
+    assert [each["payload"]["reason"] for each in told] == [kept["reason"]]
 
 
 def test_missed_nights_are_one_run_and_a_run_beside_another_is_cancelled(client: Client) -> None:
