@@ -17,13 +17,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from truss_train_core import Client, checkpoints, jobs
+from truss_train_core import Client, checkpoints
 from truss_train_core.api import endpoints  # what the platform has is asked of the platform
 from truss_train_core.testing import LocalPlatform
 
@@ -43,7 +43,7 @@ class Pipeline:
         name: of the file in dags/airflow and dags/prefect, and of the DAG.
         flow: name of Prefect's flow in its file.
         parameters: of the DAG and of the flow, so that it is quick.
-        meanwhile: what happens while it runs, in a thread of its own.
+        meanwhile: what happens while it runs.
         started_by_data: whether a new version of a dataset starts it, rather than a person.
         jobs, attempts: how many there are in the end; attempts count those that were preempted, too.
         deploys: whether a deployment comes of it.
@@ -52,22 +52,11 @@ class Pipeline:
     name: str
     flow: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    meanwhile: Callable[[LocalPlatform], None] | None = None
+    meanwhile: Callable[[LocalPlatform], AbstractContextManager[object]] = nullcontext
     started_by_data: bool = False
     jobs: int = 1
     attempts: int = 1
     deploys: bool = True
-
-
-def preempt_once(platform: LocalPlatform) -> None:
-    """Reclaim the machine of the job that runs, once it has saved two checkpoints, as spot capacity is reclaimed."""
-    with Client(platform.remote) as client:
-        while True:
-            for job in client.run(jobs.find_active("")):
-                if len(client.run(checkpoints.list_checkpoints(job))) >= 2:
-                    platform.preempt(job.id)
-                    return
-            time.sleep(LOOK_INTERVAL)
 
 
 PIPELINES = (
@@ -83,11 +72,17 @@ PIPELINES = (
         "spot",
         "spot",
         {"variables": {"EPOCHS": "12", "HIDDEN": "4096"}},
-        meanwhile=preempt_once,
+        meanwhile=lambda platform: platform.reclaiming("digits", times=2),
+        attempts=3,
+        deploys=False,
+    ),
+    Pipeline(
+        "multi_node",
+        "multi_node",
+        meanwhile=lambda platform: platform.reclaiming("two-nodes", times=1),
         attempts=2,
         deploys=False,
     ),
-    Pipeline("multi_node", "multi_node", deploys=False),
     Pipeline("retrain", "retrain", {"epochs": 2, "hidden": 64}),
     Pipeline(
         "approve",
@@ -158,10 +153,9 @@ def run_all(engine: str) -> int:
 
 def run_one(pipeline: Pipeline, engine: str, running: Engine, platform: LocalPlatform, data: Path) -> Row:
     before, began = there_is(platform), time.monotonic()
-    if pipeline.meanwhile:
-        threading.Thread(target=pipeline.meanwhile, args=[platform], daemon=True).start()
     try:
-        state = running.run(pipeline, data)
+        with pipeline.meanwhile(platform):
+            state = running.run(pipeline, data)
     except Exception as error:
         traceback.print_exc()
         state = repr(error)
