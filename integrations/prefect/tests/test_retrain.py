@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from looking import eventually, events_of, jobs_of_flow_run
+from looking import events_of, eventually, jobs_of_flow_run
 from pipelines import PIPELINES, pipeline
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
