@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from looking import events_of, eventually, jobs_of_flow_run
-from pipelines import PIPELINES, pipeline
+from pipelines import FOLDER, pipeline
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Scheduled
@@ -90,7 +90,7 @@ def test_missed_nights_are_one_run_and_a_run_beside_another_is_cancelled(client:
 @contextmanager
 def served() -> Iterator[None]:
     """The file as people run it."""
-    process = subprocess.Popen([sys.executable, PIPELINES / "retrain.py"])
+    process = subprocess.Popen([sys.executable, FOLDER / "retrain.py"])
     try:
         yield
     finally:
