@@ -14,6 +14,8 @@ _COLOURS = {"completed": "#2563eb", "stopped early": "#94a3b8", "failed": "#dc26
 _OTHERS = "#64748b"
 _FAR = 3.0
 """A measurement so many times as far from the best as the quartile of the worse ones lies at the edge."""
+_NUMBER = (18.0, 12.0)
+"""Width and height of a trial's number."""
 _LEGEND = 70
 """Characters of the chosen trial's parameters."""
 
@@ -33,6 +35,7 @@ def picture(results: Results) -> str | None:
     values = [value for line in lines.values() for value in line.values()]
     about = f"{objective.metric} by {objective.unit}, for each trial"
     x, y, parts = drawing.plane(places, values, about)
+    taken: list[drawing.Point] = []
     for outcome in sorted(drawn, key=lambda each: each is results.chosen):  # the chosen one above the others
         line = lines[outcome.trial.number]
         if outcome is results.chosen:
@@ -44,9 +47,18 @@ def picture(results: Results) -> str | None:
         end, value = list(line.items())[-1]
         if outcome.state == "stopped early":
             parts.append(f'<path d="M{x(end) - 4:.1f} {y(value) - 4:.1f}l8 8m0 -8l-8 8" {style}/>')
-        parts.append(label(x(end) - 6, y(value) - 6, str(outcome.trial.number), "end", "number", colour))
+        place = _free(x(end) - 6, y(value) - 6, taken)
+        parts.append(label(*place, str(outcome.trial.number), "end", "number", colour))
     parts += _legend(results, about)
     return "".join([*parts, "</svg>"])
+
+
+def _free(x: float, y: float, taken: list[drawing.Point]) -> drawing.Point:
+    """A place for a number, moved to the left of those that are there."""
+    while any(abs(x - other_x) < _NUMBER[0] and abs(y - other_y) < _NUMBER[1] for other_x, other_y in taken):
+        x -= _NUMBER[0]
+    taken.append((x, y))
+    return x, y
 
 
 def _legend(results: Results, about: str) -> list[str]:

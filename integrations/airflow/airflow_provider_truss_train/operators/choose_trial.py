@@ -56,8 +56,11 @@ class ChooseTrialOperator(BasetenOperator):
         self.deployable = deployable
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from truss_train_core.errors import DefinitionError
         from truss_train_core.sweeps import Trial, table
 
+        if not self.trials:
+            raise DefinitionError("There are no trials to choose among.", hint="Did the task that makes them fail?")
         trials = [Trial.model_validate(trial) for trial in self.trials]
         with self.hook.client() as client:
             project_id, results = self._results(client, trials)
