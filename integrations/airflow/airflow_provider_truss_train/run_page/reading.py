@@ -264,7 +264,7 @@ def _attempt(
         number=attempt.number,
         job=attempt.job_name,
         page=remote.job_page(job.training_project_id, job.id) if job and remote else None,
-        status="preempted" if attempt.cause == "preempted" else status,
+        status=attempt.cause if attempt.cause in ("preempted", "stopped early") else status,
         created=job.created_at if job else None,
         started_from=attempt.started_from.name if attempt.started_from else "the start",
         message=attempt.message,
