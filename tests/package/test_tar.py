@@ -41,6 +41,18 @@ def test_the_size_is_known_beforehand(tree, files):
     assert archive_size(package) == len(b"".join(archive(package)))
 
 
+def test_an_archive_is_what_tarfile_writes(tree):
+    package = prepare(tree({**CONTENTS, "n" * 100: b"1", "n" * 101: b"2"}))
+    expected = io.BytesIO()
+    with tarfile.open(fileobj=expected, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for file in package.files:
+            member = tarfile.TarInfo(file.arcname)
+            member.size, member.mode, member.mtime = file.size, file.mode, 946_684_800
+            with file.source.open("rb") as content:
+                tar.addfile(member, content)
+    assert b"".join(archive(package)) == expected.getvalue()
+
+
 def test_chunks_are_of_one_size_so_that_no_file_is_held_whole(tree):
     root = tree({"a": b"x" * 100, "big": b"y" * (3 * CHUNK_SIZE + 5), "c": b"z"})
     *all_but_last, last = (len(chunk) for chunk in archive(prepare(root)))

