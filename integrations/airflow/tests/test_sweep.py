@@ -54,7 +54,7 @@ def test_a_sweep_survives_its_faults_and_deploys_the_best_of_all(
     sweep: DAG, client: Client, platform: LocalPlatform
 ) -> None:
     first = train_first(client, 1, "better")
-    ended = run(sweep, run_conf=conf("better", "fails", "nan", "poor"), logical_date=WHEN)
+    ended = run(sweep, run_conf=conf("better", "fails", "nan", "poor"), run_after=WHEN)
 
     assert ended.run_id == RUN_ID
     records = [ended.xcom("train", map_index=index) for index in range(4)]
