@@ -13,6 +13,7 @@ from served_platform import Served, now
 
 from truss_train_core import Client, Remote, checkpoints, jobs
 from truss_train_core.api import endpoints
+from truss_train_core.api.clock import Clock
 from truss_train_core.api.flows import Event, Flow, work
 from truss_train_core.api.models import TrainingJob
 from truss_train_core.api.request import Request
@@ -110,7 +111,7 @@ def test_identical_lines_of_one_burst_are_each_read_across_the_ends_of_pages(
 def test_no_millisecond_holds_more_lines_than_the_api_hands_out_at_once(
     platform: Served, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time, "time_ns", lambda: 1_750_000_000 * 10**9)  # a machine too fast for its clock
+    monkeypatch.setattr(Clock, "now", lambda _: 1_750_000_000.0)  # a machine too fast for its clock
     log_of(platform, job).output([str(number) for number in range(3000)])
 
     path = f"/v1/training_projects/{job.training_project_id}/jobs/{job.id}/logs"

@@ -11,13 +11,13 @@ import json
 import os
 import re
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from truss_train_core.api.clock import Clock
 from truss_train_core.api.models import LogLine
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -59,6 +59,7 @@ class LogWriter:
         self._replica = replica_of(rank)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._lock = threading.Lock()
+        self._clock = Clock()
         self._last_timestamp = _last_timestamp(path)
         self._torn = False
         self._lost = 0
@@ -85,7 +86,7 @@ class LogWriter:
         os.close(self._file)
 
     def _line(self, message: str, level: str | None) -> bytes:
-        self._last_timestamp = max(time.time_ns(), self._last_timestamp + _APART)
+        self._last_timestamp = max(int(self._clock.now() * 1e9), self._last_timestamp + _APART)
         return (
             f'{{"timestamp":"{self._last_timestamp}","replica":"{self._replica}",'
             f'"level":{json.dumps(level)},"message":{json.dumps(message)}}}\n'

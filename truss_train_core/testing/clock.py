@@ -19,6 +19,7 @@ class ManualClock(Clock):
     """
 
     def __init__(self, start: float = 1_750_000_000.0) -> None:
+        super().__init__()
         self._now = start
         self.pauses: list[float] = []
 
@@ -45,11 +46,12 @@ class FastClock(Clock):
     """
 
     def __init__(self, speed: float) -> None:
+        super().__init__()
         self._speed = speed
-        self._began = time.time()
+        self._made = super().now()
 
     def now(self) -> float:
-        return self._began + (time.time() - self._began) * self._speed
+        return self._made + (super().now() - self._made) * self._speed
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds / self._speed)

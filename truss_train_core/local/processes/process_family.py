@@ -32,14 +32,12 @@ _SHELL = next(
     (path for path in ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash") if Path(path).exists()), "/bin/sh"
 )
 """What runs a command line: bash, as in the images that people train in; sh where there is no bash."""
-_CLOCK_SLACK = 2.0
-"""Seconds by which the system's account of a start time may differ from ours; it counts from a rounded boot time."""
 _KILL_LIMIT = 10.0
 """Seconds after which a process that survives SIGKILL (stuck in the kernel) is given up."""
 
 
 class _Session(BaseModel):
-    """A command's process: leader of a session and of a process group. `started` in seconds since the epoch."""
+    """A command's process: leader of a session and of a process group. `started` is as `_start_of` tells it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -89,7 +87,7 @@ class ProcessFamily:
                 start_new_session=True,
             )
         self._running[process.pid] = process
-        self._sessions[process.pid] = _Session(pid=process.pid, started=time.time())
+        self._sessions[process.pid] = _Session(pid=process.pid, started=_start_of(process.pid))
         write_json_atomic(self._directory / _RECORD_FILE, _Record(sessions=tuple(self._sessions.values())))
         return process
 
@@ -188,10 +186,21 @@ def kill_leftovers(directory: Path) -> None:
 def _is_or_was(session: _Session) -> bool:
     """Whether the pid is still this session's: its leader lives, or is gone while its group keeps the pid taken."""
     try:
-        started: float = psutil.Process(session.pid).create_time()
-        return abs(started - session.started) < _CLOCK_SLACK
-    except psutil.NoSuchProcess:
+        return _start_of(session.pid) == session.started
+    except (psutil.NoSuchProcess, OSError):
         return _group_exists(session.pid)
+
+
+def _start_of(pid: int) -> float:
+    """When a process started: on Linux in ticks since the boot, which stay the same when somebody sets the clock.
+
+    Raises:
+        OSError, psutil.NoSuchProcess: there is no such process.
+    """
+    if sys.platform == "linux":
+        return float(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    started: float = psutil.Process(pid).create_time()
+    return started
 
 
 def _group_exists(pid: int) -> bool:

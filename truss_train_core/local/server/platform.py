@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from truss_train_core.api.clock import Clock
 from truss_train_core.local.runner import Runner, ServerSpec, ServerState
 from truss_train_core.local.server.data_dir import DataDir
 from truss_train_core.local.server.database import Database
@@ -54,6 +55,6 @@ class Platform:
     stop_grace: float = 30.0
     names: tuple[str, ...] = ()
     sandboxed: bool = False
-    now: Callable[[], float] = time.time
+    now: Callable[[], float] = field(default_factory=lambda: Clock().now)
     opened_at: float = field(default_factory=time.time)
     lifecycle: threading.RLock = field(default_factory=threading.RLock, repr=False)
