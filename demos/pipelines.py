@@ -161,25 +161,23 @@ def run_one(pipeline: Pipeline, engine: str, running: Engine, platform: LocalPla
         state = repr(error)
     after = there_is(platform)
     made = [name for job_id, name in after["jobs"].items() if job_id not in before["jobs"]]
-    counted = {
-        "jobs": len({name.rpartition("-")[0] for name in made}),  # names of one run differ in the attempt
-        "attempts": len(made),
-    }
+    trainings = len({name.rpartition("-")[0] for name in made})  # the names of one differ in the attempt
     deployed = [text for each, text in after["deployments"].items() if each not in before["deployments"]]
-    problems = [f"{value} {what} instead of {wanted}" for what, value in counted.items()
-                if value != (wanted := getattr(pipeline, what))]  # fmt: skip
-    if state != "success":
-        problems.insert(0, state)
-    if pipeline.deploys and not deployed:
-        problems.append("no deployment")
+    complaints = {
+        state: state != "success",
+        f"{trainings} jobs instead of {pipeline.jobs}": trainings != pipeline.jobs,
+        f"{len(made)} attempts instead of {pipeline.attempts}": len(made) != pipeline.attempts,
+        "no deployment": pipeline.deploys and not deployed,
+    }
     return Row(
         pipeline=pipeline.name,
         engine=engine,
-        **counted,
+        jobs=trainings,
+        attempts=len(made),
         checkpoints=sum(after["checkpoints"].values()) - sum(before["checkpoints"].values()),
         deployment=", ".join(deployed) or "none",
         seconds=time.monotonic() - began,
-        problem="; ".join(problems),
+        problem="; ".join(text for text, applies in complaints.items() if applies),
     )
 
 
