@@ -113,7 +113,7 @@ def test_a_trial_of_nan_is_stopped_and_never_wins(world: World, tmp_path: Path) 
     others(world, made, script(0.5, 0.4))
     world.script = lambda name: script(0.01, math.nan, 0.001)
     record = start(world, made[1], tmp_path)
-    assert (record.attempt.cause, record.attempt.message) == ("stopped early", "eval_loss is nan at step 20")
+    assert (record.attempt.cause, record.attempt.message) == ("stopped early", "eval_loss is nan since step 20")
     assert look(world, made).outcomes[1].state == "stopped early"
     world.jobs.clear()
     others(world, made, script(0.5, 0.4), script(math.nan, math.nan))

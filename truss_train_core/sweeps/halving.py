@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 
 from truss_train_core.sweeps.trial import Halving, Objective
 
@@ -89,7 +90,9 @@ def _is_better(objective: Objective, value: float, than: float) -> bool:
 
 def _diverged(records: Records, names: Sequence[str], unit: str) -> str | None:
     for name in names:
-        newest = next((record for record in reversed(records) if name in record), None)
-        if newest and not math.isfinite(newest[name]):
-            return f"{name} is {newest[name]} at {unit} {newest.get(unit, newest['step']):g}"
+        values = [(record.get(unit, record["step"]), record[name]) for record in records if name in record]
+        diverged = list(takewhile(lambda each: not math.isfinite(each[1]), reversed(values)))
+        if diverged:
+            place, value = diverged[-1]
+            return f"{name} is {value} since {unit} {place:g}"
     return None
