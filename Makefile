@@ -4,6 +4,7 @@ ENGINE ?= prefect
 BIN := .venv/bin
 READY := .venv/.ready
 INTEROP := .venv-interop
+BENCH := .venv-bench
 AIRFLOW := .venv-airflow
 PREFECT := .venv-prefect
 TRANSFORMERS := .venv-transformers
@@ -75,10 +76,8 @@ format: $(READY) ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format --quiet
 
-bench: $(READY) ## measure what the documentation claims
-	$(BIN)/python benchmarks/push_memory.py
-	$(BIN)/python benchmarks/import_time.py
-	$(BIN)/python benchmarks/page_load.py
+bench: $(READY) $(INTEROP)/.ready $(PREFECT)/.ready $(BENCH)/.ready ## measure everything beside what people use today, into benchmarks/results.md
+	$(BIN)/python -m benchmarks
 
 # Locks hold versions and hashes but no index, so that they install behind any mirror. Releases younger than
 # LOCK_BEFORE are not considered: a month to be found out.
@@ -94,10 +93,12 @@ lock: $(READY) ## resolve the dependencies of all three distributions, of intero
 	done
 	$(BIN)/uv pip compile interop/requirements.in pyproject.toml --extra local --no-emit-package truss-train-core \
 		$(LOCK_OPTIONS) --python-version 3.11 --output-file interop/requirements.lock
+	$(BIN)/uv pip compile benchmarks/requirements.in pyproject.toml integrations/airflow/pyproject.toml \
+		--no-emit-package truss-train-core $(LOCK_OPTIONS) --python-version 3.11 --output-file benchmarks/requirements.lock
 	$(BIN)/uv pip compile docs/requirements.in $(LOCK_OPTIONS) --python-version 3.10 --output-file docs/requirements.lock
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-airflow .venv-prefect .venv-interop .venv-transformers .venv-docs build .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-airflow .venv-prefect .venv-interop .venv-bench .venv-transformers .venv-docs build .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "truss-train needs Python 3.10 or newer; set PYTHON=…")'
@@ -122,6 +123,15 @@ $(AIRFLOW)/.ready: integrations/airflow/requirements.lock integrations/airflow/p
 	@test -x $(AIRFLOW)/bin/python || $(PYTHON) -m venv --without-pip $(AIRFLOW)
 	@$(BIN)/uv pip sync --quiet --require-hashes --python $(AIRFLOW)/bin/python integrations/airflow/requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(AIRFLOW)/bin/python \
+		--editable . --editable integrations/airflow
+	@touch $@
+
+# The providers of other platforms, beside which the parsing of a DAG file is measured.
+$(BENCH)/.ready: benchmarks/requirements.lock integrations/airflow/pyproject.toml pyproject.toml $(READY)
+	@echo "Installing into $(BENCH) …"
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv --without-pip $(BENCH)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BENCH)/bin/python benchmarks/requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BENCH)/bin/python \
 		--editable . --editable integrations/airflow
 	@touch $@
 

@@ -69,8 +69,8 @@ def measure(quick: bool) -> Result:
             ("log lines", number(logged), f"in the log after {number(log_delays)} s"),
             ("lines written to files", number(written), ""),
         ],
-        remark=f"Each job prints {lines:,} lines as fast as it can, unbuffered, and so does each writer of a file. Jobs, "
-        "their supervisors and whoever asks share the cores with the server.",
+        remark=f"Each job prints {lines:,} lines as fast as it can, unbuffered, and so does each writer of a file. "
+        "Jobs, their supervisors and whoever asks share the cores with the server.",
     )
 
 
