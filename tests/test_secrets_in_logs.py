@@ -183,6 +183,7 @@ def live_a_little(platform: Served, client: Blocking, name: str, source: Path) -
     return errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Blocking, Awaiting])
 def test_no_key_or_secret_is_logged_or_told_by_an_error(
     platform: Served, listening: Listening, source: Path, kind: type[Blocking]

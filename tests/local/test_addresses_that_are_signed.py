@@ -78,7 +78,7 @@ def test_an_address_with_another_path_opens_nothing_else(signed: Signed, data: s
     assert status != 200 or content == signed.content
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=40)
 @example(expires="١٢٣", signature="ä", more="")
 @example(expires="9" * 5000, signature="", more="")
 @given(
@@ -118,6 +118,7 @@ def test_a_signature_is_for_its_path_until_it_expires(path: str, other: str, now
     assert not Presigner(b"another key").allows(path, expires, signature, now)
 
 
+@pytest.mark.slow
 @settings(SETTINGS, max_examples=40)
 @given(pieces=st.lists(PIECES, min_size=1, max_size=6), upload=st.none() | PIECES, number=PIECES)
 def test_upload_credentials_write_their_own_archive_only(

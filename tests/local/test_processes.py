@@ -37,7 +37,11 @@ SAVES_ON_SIGTERM = """
 
 
 WHY_NOT = sandbox.why_not()
-SANDBOXED = pytest.param(True, id="sandboxed", marks=pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)))
+SANDBOXED = pytest.param(
+    True,
+    id="sandboxed",
+    marks=[pytest.mark.slow, pytest.mark.skipif(WHY_NOT is not None, reason=f"no sandbox here: {WHY_NOT}")],
+)
 
 
 @pytest.fixture(params=[pytest.param(False, id="plain"), SANDBOXED])
