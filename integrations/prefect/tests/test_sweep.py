@@ -42,7 +42,7 @@ def test_a_sweep_survives_its_faults_and_deploys_the_best_of_all(client: Client)
         "nan": "stopped early",
         "fails": "failed",
     }
-    assert {row[1]: row[-1] for row in rows}["nan"] == "eval_loss is nan since epoch 2"
+    assert {row[1]: row[-1] for row in rows}["nan"] == "eval_loss is nan since epoch 1"
     assert "](data:image/svg+xml;base64," in page
 
 
