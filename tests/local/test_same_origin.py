@@ -80,6 +80,8 @@ def test_what_the_page_of_another_site_asks_for_is_refused_even_with_the_key(
     for answer in ask(platform, addresses, **headers):
         assert answer.status_code == 403, answer.url
         assert answer.json() == {"message": "The local platform takes no requests from the pages of other sites."}
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     assert platform.call("GET", "/v1/secrets") == {"secrets": []}
 
 

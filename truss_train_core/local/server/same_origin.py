@@ -23,6 +23,13 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+_SEEN_BY_NOBODY = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Of a refusal: the site that asked cannot even show it, or tell that it came."""
+
 
 class SameOriginOnly:
     """Middleware that answers 403 to what another site asks for.
@@ -39,7 +46,7 @@ class SameOriginOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (refusal := self._refusal(scope["method"], Headers(scope=scope))):
-            await JSONResponse({"message": refusal}, status_code=403)(scope, receive, send)
+            await JSONResponse({"message": refusal}, status_code=403, headers=_SEEN_BY_NOBODY)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
