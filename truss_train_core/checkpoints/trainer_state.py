@@ -4,6 +4,9 @@ write into each checkpoint, last but one: that it parses says a good deal about 
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Hashable
+from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
@@ -40,11 +43,17 @@ class TrainerState(BaseModel):
 
     def at(self, step: int) -> dict[str, float]:
         """Everything that was measured at exactly this step."""
-        measured: dict[str, float] = {}
+        return dict(self._by_step.get(step, {}))
+
+    @cached_property
+    def _by_step(self) -> dict[object, dict[str, float]]:
+        """What was measured at each step: sorted once, since it is asked for each checkpoint."""
+        measured: defaultdict[object, dict[str, float]] = defaultdict(dict)
         for record in self.log_history:
-            if record.get("step") == step:
-                measured.update(numbers(record))
-        return {name: value for name, value in measured.items() if name not in ("step", "epoch")}
+            values = {name: value for name, value in numbers(record).items() if name not in ("step", "epoch")}
+            if isinstance(step := record.get("step"), Hashable):
+                measured[step].update(values)
+        return measured
 
 
 def parse(content: bytes) -> TrainerState | None:
