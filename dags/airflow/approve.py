@@ -30,10 +30,10 @@ def ask_a_person(params: dict | None = None) -> str:
     return "approve" if params and params["approval"] else "promote"
 
 
-with DAG("approve", schedule=None, params=PARAMS, tags=["truss-train"]) as dag:
+with DAG("approve", schedule=None, params=PARAMS, default_args={"retries": 2}, tags=["truss-train"]) as dag:
     sizes = {"EPOCHS": "{{ params.epochs }}", "HIDDEN": "{{ params.hidden }}"}
     config = DIGITS / "config.py"
-    train = TrainingJobOperator(task_id="train", config=config, environment_variables=sizes, retries=2)
+    train = TrainingJobOperator(task_id="train", config=config, environment_variables=sizes)
     rank = RankCheckpointsOperator(task_id="rank", run=train.output, metric="eval_loss", mode="min", count=3)
     score = TrainingJobOperator(task_id="score", config=DIGITS / "score_config.py", begin_from=rank.output)
     scores = {"metric": "held_out_accuracy", "mode": "max", "scored_by": score.output, "among": rank.output}

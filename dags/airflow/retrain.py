@@ -30,6 +30,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
     max_active_runs=1,
+    default_args={"retries": 2},
     params={"epochs": 20, "hidden": 4096, "learning_rate": 0.02, "margin": 0.01},
     tags=["truss-train"],
 ) as dag:
@@ -43,7 +44,6 @@ with DAG(
             "HIDDEN": "{{ params.hidden }}",
             "LEARNING_RATE": "{{ params.learning_rate }}",
         },
-        retries=2,
     )
     choose = ChooseCheckpointOperator(task_id="choose", run=train.output, metric="eval_loss", mode="min")
     deploy = DeployCheckpointOperator(task_id="deploy", checkpoint=choose.output, config=CONFIG)

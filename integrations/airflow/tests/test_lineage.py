@@ -17,15 +17,16 @@ from sqlalchemy import select
 from airflow_provider_truss_train.operators import (
     ChooseCheckpointOperator,
     DeployCheckpointOperator,
+    PromoteDeploymentOperator,
     TrainingJobOperator,
 )
 from truss_train_core.testing import LocalPlatform
 
-pytestmark = pytest.mark.slow  # three tasks with a real job and a real deployment
+pytestmark = pytest.mark.slow  # tasks with a real job and a real deployment
 
 
 def pipeline() -> None:
-    """Train on files, choose a checkpoint, deploy it; the last two tell assets of it."""
+    """Train on files, choose a checkpoint, deploy it, promote it; all but the first tell assets of it."""
     train = TrainingJobOperator(task_id="train", config=QUICK, inlets=[Asset("s3://bucket/reviews")])
     choose = ChooseCheckpointOperator(
         task_id="choose", run=train.output, metric="eval_loss", mode="min", outlets=[Asset("best-checkpoint")]
@@ -33,7 +34,8 @@ def pipeline() -> None:
     deploy = DeployCheckpointOperator(
         task_id="deploy", checkpoint=choose.output, config=QUICK, outlets=[Asset("served"), AssetAlias("models")]
     )
-    assert deploy
+    promote = PromoteDeploymentOperator(task_id="promote", deployment=deploy.output, outlets=[Asset("production")])
+    assert promote
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,7 @@ def test_lineage_leads_from_the_dataset_to_the_model(ended: Ended, written: Path
     assert sides(events, ended, "train") == (["s3://bucket/reviews"], [job])
     assert sides(events, ended, "choose") == ([job], [checkpoint])
     assert sides(events, ended, "deploy") == ([checkpoint], [model])
+    assert sides(events, ended, "promote") == ([checkpoint], [model])
     assert platform.remote.key.get_secret_value() not in written.read_text()
 
 
@@ -86,6 +89,7 @@ def test_outlets_are_told_of_the_checkpoint_and_of_the_deployment(ended: Ended) 
     }
     served = {**ended.xcom("deploy"), "uri": model, "checkpoint": checkpoint}
     assert (told["served"], told[model]) == (served, served)
+    assert told["production"] == {**ended.xcom("promote"), "uri": model, "checkpoint": checkpoint}
 
 
 def names(ended: Ended) -> tuple[str, str, str]:
