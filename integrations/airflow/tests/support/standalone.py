@@ -21,6 +21,9 @@ import psutil
 from truss_train_core import Remote
 
 T = TypeVar("T")
+THINKS = 5.0
+"""Seconds until a person answers. Within the first, the scheduler may not have seen yet that the process which asked
+has ended, and takes the answered task for one that was killed (3.3.2)."""
 
 
 def _demo() -> ModuleType:
@@ -176,6 +179,7 @@ class Run:
 
     def answer(self, task_id: str, option: str) -> None:
         """What a person does who is asked by a human-in-the-loop task."""
+        time.sleep(THINKS)
         path = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/-1/hitlDetails"
         self.api.patch(path, json={"chosen_options": [option]}).raise_for_status()
 
