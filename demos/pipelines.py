@@ -79,6 +79,7 @@ PIPELINES = (
     Pipeline(
         "multi_node",
         "multi_node",
+        {"variables": {"EPOCHS": "12", "STEPS_PER_EPOCH": "1500"}},
         meanwhile=lambda platform: platform.reclaiming("two-nodes", times=1),
         attempts=2,
         deploys=False,
