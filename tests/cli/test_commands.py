@@ -262,6 +262,7 @@ def test_serve_says_where_it_is_and_ends_well_on_ctrl_c(tmp_path: Path) -> None:
     ready = server.stdout.readline()
     assert "http://localhost:" in ready
     assert "--remote local" in ready
+    assert server.stdout.readline().startswith("Jobs run ")
     (link,) = re.findall(r"http://localhost:\d+/sign-in\?token=\S+", server.stdout.readline())
     assert httpx.get(link, trust_env=False).status_code == 303
     assert "[local]" in (tmp_path / ".trussrc").read_text()

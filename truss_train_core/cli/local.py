@@ -152,7 +152,8 @@ def _say_ready(chosen: ServeOptions, ready: Ready, form: Format) -> None:
     say = output.stdout().print
     say(f"Serving {ready.url} from {ready.key_file.parent}; {reach}. Ctrl-C stops it.", soft_wrap=True)
     if ready.unsandboxed is None:
-        say("Jobs run in a sandbox: of this machine's files they see the system's programs and what is their own.")
+        seen = "of this machine's files they see the system's programs and what is their own"
+        say(f"Jobs run in a sandbox: {seen}.", soft_wrap=True)
     else:
         say(f"Jobs run without a sandbox, and may do what you may: {ready.unsandboxed}.", soft_wrap=True)
     say(f"In a browser: {ready.sign_in} (works once; `truss-train local sign-in` prints another)", soft_wrap=True)
