@@ -28,7 +28,8 @@ def test_digits_are_learnt_and_told(dags: dict[str, DAG], client: Client) -> Non
 
 
 def test_the_best_of_a_sweep_is_deployed(dags: dict[str, DAG], client: Client) -> None:
-    ended = run(dags["sweep"], run_conf={"epochs": 2, "rates": [0.001, 0.05]})
+    space = {"LEARNING_RATE": [0.001, 0.05], "HIDDEN": [64]}
+    ended = run(dags["sweep"], run_conf={"epochs": 2, "samples": 0, "space": space})
     records = [ended.xcom("train", map_index=index) for index in (0, 1)]
     best: Any = ended.xcom("best")
     assert best["checkpoint"]["training_job_id"] == records[1]["attempts"][0]["job_id"]
