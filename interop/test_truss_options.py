@@ -40,6 +40,6 @@ def test_the_list_of_commands_and_options_is_what_truss_has() -> None:
 def test_each_option_is_offered_here_or_the_page_says_what_there_is_instead() -> None:
     ours = PAGE["ours"]()
     for command, options in offered(train_commands.train):
-        _, names = ours[PAGE["_NAMES"].get(command, command)]
+        names = ours[PAGE["_NAMES"].get(command, command)].names
         for option in options:
             assert PAGE["_state"](option, names)

@@ -33,14 +33,18 @@ def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
 
 
 class Interference:
-    """What happens to the next call that fits, between Airflow and the platform: nothing, until a test says so."""
+    """What happens to the next call that fits, between Airflow and the platform: nothing, until a test says so.
+
+    Calls are not only those of workers: the end of an earlier DAG run is followed by a look at its jobs.
+    """
 
     def __init__(self) -> None:
         self.next: Fault | None = None
+        self.when: Callable[[], bool] = lambda: True
 
     def __call__(self, number: int, method: str, path: str) -> Fault | None:
         fault = self.next
-        if fault is None or not fault.fits(method, path):
+        if fault is None or not fault.fits(method, path) or not self.when():
             return None
         self.next = None
         return fault
@@ -179,12 +183,15 @@ def test_a_worker_that_is_killed_around_the_create_is_followed_by_one_that_creat
     airflow.unpaused("interfered")
     killed: list[str] = []
 
+    def runs_now() -> bool:
+        return any(run.task()["state"] == "running" for run in airflow.runs("interfered")[-1:])
+
     def kill() -> None:
         run = airflow.runs("interfered")[-1]
         run.kill_worker()
         killed.append(run.run_id)
 
-    interference.next = Fault(kind, "POST", path, then=kill)
+    interference.next, interference.when = Fault(kind, "POST", path, then=kill), runs_now
     run = airflow.start("interfered")
     assert run.ends() == "success"
     assert killed == [run.run_id]
