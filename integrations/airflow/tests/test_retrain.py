@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from dag_runs import Ended, pipeline_of, run
 
 from truss_train_core import Client, deployments
+from truss_train_core.testing import LocalPlatform
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("platform")]
 FAST = {"hidden": 16, "epochs": 1}
 POOR = {**FAST, "learning_rate": 0.0001}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
+    """One where nothing answers yet: other tests promote the same model."""
+    with LocalPlatform.started(tmp_path_factory.mktemp("retrain"), capacity={"CPU": 64}, stop_grace=2.0) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
