@@ -17,12 +17,20 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Scheduled
 
 from prefect_truss_train import BasetenCredentials
+from prefect_truss_train.testing import PrefectServer
 from truss_train_core import Client, deployments
 from truss_train_core.testing import LocalPlatform
 
 pytestmark = pytest.mark.slow
 FAST = {"hidden": 16, "epochs": 1}
 POOR = {**FAST, "learning_rate": 0.0001}
+
+
+@pytest.fixture(scope="module")
+def platform(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
+    """One where nothing answers yet: other tests promote the same model."""
+    with LocalPlatform.started(tmp_path_factory.mktemp("retrain"), stop_grace=1.0) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)
