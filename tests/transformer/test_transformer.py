@@ -9,14 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from truss_train_core import Client, Event, events, load_deploy_checkpoints_config, load_training_project, runs
+from truss_train_core import Client, load_deploy_checkpoints_config, load_training_project, runs
 from truss_train_core.testing import LocalPlatform
 
 PYTHON = os.environ.get("TRANSFORMERS_PYTHON")
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "transformer"
-STEPS, SAVE_STEPS = 120, 20
-PREEMPTED_AFTER = 2
-"""Checkpoints."""
+STEPS, SAVE_STEPS = 300, 50  # long enough to be taken away after the first checkpoint
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,21 +39,13 @@ def test_a_transformer_is_trained_resumed_chosen_and_served(platform: LocalPlatf
         question={"prompt": "The job is", "max_tokens": 8},
         question_path="sync/v1/completions",
     )
-    seen: list[str] = []
-
-    def preempt_once(event: Event) -> None:
-        if isinstance(event, events.CheckpointSeen) and event.complete:
-            seen.append(event.job_id)
-            if len(seen) == PREEMPTED_AFTER:
-                platform.preempt(event.job_id)
-
-    with Client(platform.remote) as client:
-        record = client.run(runs.run(plan, runs.new_record(plan, runs.run_key("transformer"))), on_event=preempt_once)
+    with Client(platform.remote) as client, platform.reclaiming(project.name, 1):
+        record = client.run(runs.run(plan, runs.new_record(plan, runs.run_key("transformer"))))
 
     first, second = record.attempts
     assert (first.cause, second.cause) == ("preempted", "completed")
     assert second.started_from
-    assert (second.started_from.step or 0) >= PREEMPTED_AFTER * SAVE_STEPS
+    assert (second.started_from.step or 0) >= SAVE_STEPS
     assert record.choice
     state, files = state_and_files(platform, second.job_id, f"checkpoint-{STEPS}")
     losses = {entry["step"]: entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry}
