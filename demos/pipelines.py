@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -120,12 +121,19 @@ class Engine(Protocol):
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended then, too
     if sys.argv[1:]:
         return run_all(sys.argv[1])
     shutil.rmtree(HOME, ignore_errors=True)
     began = time.monotonic()
     processes = [start(engine) for engine in ENGINES]
-    codes = [process.wait() for process in processes]
+    try:
+        codes = [process.wait() for process in processes]
+    finally:
+        for process in processes:
+            process.terminate()  # unless it has ended
+        for process in processes:
+            process.wait()
     rows = [row for engine in ENGINES for row in rows_of(engine)]
     show(rows)
     print(f"\nIt took {time.monotonic() - began:.0f} seconds. What each engine said is below {HOME}.")
