@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.measuring import Costs
+
+COSTS = ("", "wall", "processor", "peak memory")
+"""The columns of `cost_row`."""
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -90,6 +95,12 @@ def seconds(value: float) -> str:
 def megabytes(value: float) -> str:
     """Megabytes of 1,000,000 bytes."""
     return f"{value / 1e6:.0f} MB"
+
+
+def cost_row(name: str, costs: Costs) -> tuple[str, ...]:
+    """What the processes of a side cost, as medians."""
+    memory = megabytes(costs.median("memory"))
+    return name, seconds(costs.median("wall")), seconds(costs.median("processor")), memory
 
 
 def page(results: Mapping[str, Result | str], minutes: float) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.measuring import Cost, cost_of, in_turn, python
-from benchmarks.results import Goal, Result, megabytes, seconds
+from benchmarks.results import COSTS, Goal, Result, cost_row
 
 ALONE, OURS, SAGEMAKER, DATABRICKS = (
     "airflow.sdk alone",
@@ -53,17 +53,8 @@ def measure(quick: bool) -> Result:
     return Result(
         title="An interpreter that executes a DAG file",
         goals=(Goal("processor time, of airflow.sdk alone", ours.ratio(alone, "processor"), 1.05),),
-        columns=("", "wall", "processor", "peak memory", "processor, of airflow.sdk alone"),
-        table=[
-            (
-                name,
-                seconds(each.median("wall")),
-                seconds(each.median("processor")),
-                megabytes(each.median("memory")),
-                f"{each.ratio(alone, 'processor'):.2f} ×",
-            )
-            for name, each in costs.items()
-        ],
+        columns=(*COSTS, "processor, of airflow.sdk alone"),
+        table=[(*cost_row(name, each), f"{each.ratio(alone, 'processor'):.2f} ×") for name, each in costs.items()],
     )
 
 

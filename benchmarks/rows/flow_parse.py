@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from benchmarks.measuring import cost_of, in_turn, python
-from benchmarks.results import Goal, Result, megabytes, seconds
+from benchmarks.results import COSTS, Goal, Result, cost_row
 
 ALONE, ONE_TASK, ALL = "a flow file without this", "with a task of this", "with all tasks, the block and the flow"
 FLOW = "\n@flow\ndef own(parameter: int): ..."
@@ -30,15 +30,6 @@ def measure(quick: bool) -> Result:
         goals=(
             Goal("processor time with all names, of a flow file without", costs[ALL].ratio(alone, "processor"), 1.1),
         ),
-        columns=("", "wall", "processor", "peak memory", "processor, of one without this"),
-        table=[
-            (
-                name,
-                seconds(each.median("wall")),
-                seconds(each.median("processor")),
-                megabytes(each.median("memory")),
-                f"{each.ratio(alone, 'processor'):.2f} ×",
-            )
-            for name, each in costs.items()
-        ],
+        columns=(*COSTS, "processor, of one without this"),
+        table=[(*cost_row(name, each), f"{each.ratio(alone, 'processor'):.2f} ×") for name, each in costs.items()],
     )

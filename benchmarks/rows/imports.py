@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.measuring import cost_of, in_turn, python
-from benchmarks.results import Goal, Result, megabytes, seconds
+from benchmarks.results import COSTS, Goal, Result, cost_row
 
 ALONE = "pydantic and httpx alone"
 OURS = "truss_train_core"
@@ -34,9 +34,6 @@ def measure(quick: bool) -> Result:
             Goal("wall time, of pydantic and httpx alone", costs[OURS].ratio(costs[ALONE], "wall"), 1.1),
             Goal("wall time, of truss_train's", costs[OURS].ratio(costs[TRUSS], "wall"), 1 / 8),
         ),
-        columns=("", "wall", "processor", "peak memory"),
-        table=[
-            (name, seconds(each.median("wall")), seconds(each.median("processor")), megabytes(each.median("memory")))
-            for name, each in costs.items()
-        ],
+        columns=COSTS,
+        table=[cost_row(name, each) for name, each in costs.items()],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.pushing import OURS, TAR, TRUSS, pushing
-from benchmarks.results import Goal, Result, megabytes, seconds
+from benchmarks.results import COSTS, Goal, Result, cost_row
 
 
 def measure(quick: bool) -> Result:
@@ -18,11 +18,8 @@ def measure(quick: bool) -> Result:
             Goal("wall time, of the limit", ours.ratio(costs[TAR], "wall"), 1.5),
             Goal("peak memory", ours.median("memory") / 1e6, 100, "MB"),
         ),
-        columns=("", "wall", "processor", "peak memory"),
-        table=[
-            (name, seconds(each.median("wall")), seconds(each.median("processor")), megabytes(each.median("memory")))
-            for name, each in costs.items()
-        ],
+        columns=COSTS,
+        table=[cost_row(name, each) for name, each in costs.items()],
         remark="The limit is `tar` piped into one upload that is neither signed nor hashed; its memory is that of the "
         "larger of its processes. The store throws away what it gets.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.pushing import OURS, TRUSS, pushing
-from benchmarks.results import Goal, Result, megabytes, seconds
+from benchmarks.results import COSTS, Goal, Result, cost_row
 
 
 def measure(quick: bool) -> Result:
@@ -13,9 +13,6 @@ def measure(quick: bool) -> Result:
     return Result(
         title="A push of a project of 20 files, the whole process",
         goals=(Goal("wall time, of truss's", ours.ratio(costs[TRUSS], "wall"), 1 / 4),),
-        columns=("", "wall", "processor", "peak memory"),
-        table=[
-            (name, seconds(each.median("wall")), seconds(each.median("processor")), megabytes(each.median("memory")))
-            for name, each in costs.items()
-        ],
+        columns=COSTS,
+        table=[cost_row(name, each) for name, each in costs.items()],
     )
