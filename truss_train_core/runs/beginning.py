@@ -55,8 +55,4 @@ def beginning_from(project: TrainingProject, start: Sequence[CheckpointRef]) -> 
     """
     if not start:
         return project
-    project = loading(project, start)
-    runtime = project.job.runtime
-    variables = {**(runtime.environment_variables or {}), BEGINS_FROM: ",".join(each.name for each in start)}
-    runtime = runtime.model_copy(update={"environment_variables": variables})
-    return project.model_copy(update={"job": project.job.model_copy(update={"runtime": runtime})})
+    return loading(project, start).with_parameters({BEGINS_FROM: ",".join(each.name for each in start)})

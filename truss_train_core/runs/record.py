@@ -38,6 +38,12 @@ class CheckpointRef(_Part):
     name: str
     step: int | None = None
 
+    @classmethod
+    def of(cls, choice: Choice) -> CheckpointRef:
+        """The checkpoint of a choice."""
+        checkpoint = choice.checkpoint
+        return cls(job_id=checkpoint.training_job_id, name=checkpoint.checkpoint_id, step=choice.step)
+
 
 class Attempt(_Part):
     """One job of the run.
@@ -73,11 +79,8 @@ class Chosen(_Part):
     @classmethod
     def of(cls, choice: Choice) -> Chosen:
         """What a record keeps of a choice."""
-        checkpoint = choice.checkpoint
         return cls(
-            checkpoint=CheckpointRef(
-                job_id=checkpoint.training_job_id, name=checkpoint.checkpoint_id, step=choice.step
-            ),
+            checkpoint=CheckpointRef.of(choice),
             metric=choice.metric,
             mode=choice.mode,
             value=choice.value,

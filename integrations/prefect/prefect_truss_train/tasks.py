@@ -218,12 +218,7 @@ def rank_checkpoints(
     requirement = checkpoints.deployable if deployable else checkpoints.complete
     jobs = client.run(runs.jobs_of(run.record))
     find = checkpoints.find_top(jobs, metric, mode, count, sources=best.sources(), requirement=requirement)
-    return tuple(
-        runs.CheckpointRef(
-            job_id=choice.checkpoint.training_job_id, name=choice.checkpoint.checkpoint_id, step=choice.step
-        )
-        for choice in client.run(find, on_event=Teller(run))
-    )
+    return tuple(map(runs.CheckpointRef.of, client.run(find, on_event=Teller(run))))
 
 
 @task(task_run_name="choose-checkpoint-of-{run.job_name}", **OPTIONS)
