@@ -33,6 +33,7 @@ def of_task(platform: LocalPlatform) -> Callable[[str], Shown | None]:
     return look
 
 
+@pytest.mark.slow
 def test_a_run_is_shown_with_all_its_attempts(platform: LocalPlatform, of_task: Callable[[str], Shown | None]) -> None:
     page = of_task("train")
 

@@ -23,6 +23,7 @@ from prefect_truss_train import (
 pytestmark = pytest.mark.usefixtures("platform")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", [{"approved": True}, {"approved": False, "comment": "too small"}])
 def test_a_flow_run_waits_for_a_persons_word(word: dict[str, object]) -> None:
     ids, approvals = [], []

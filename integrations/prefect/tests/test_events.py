@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
 from looking import eventually
 from prefect import flow
 from prefect.client.orchestration import get_client
@@ -22,6 +23,7 @@ def triggered(version: str) -> str:
     return version
 
 
+@pytest.mark.slow
 def test_each_version_of_a_dataset_triggers_one_run(tmp_path: Path) -> None:
     file = tmp_path / "reviews" / "part-1.jsonl"
     file.parent.mkdir()
