@@ -32,8 +32,9 @@ sys.path.insert(0, str(HERE.parent / "integrations" / "airflow" / "tests" / "sup
 from postgres import metadata_database  # noqa: E402
 from standalone import demo, eventually  # noqa: E402
 
-from truss_train_core import Client, jobs, load_training_project, push  # noqa: E402
-from truss_train_core.api import endpoints  # noqa: E402
+from truss_train_core import Client, Flow, jobs, load_training_project  # noqa: E402
+from truss_train_core.definitions import TrainingProject  # noqa: E402
+from truss_train_core.pushing import push_flow  # noqa: E402
 from truss_train_core.testing import FaultProxy, LocalPlatform  # noqa: E402
 
 if TYPE_CHECKING:
@@ -87,11 +88,15 @@ def world() -> Iterator[tuple[FaultProxy, Client]]:
 
 
 def submitted(client: Client, count: int) -> list[jobs.TrainingJob]:
-    """So many jobs, which wait in the queue."""
-    pushed = push(load_training_project(CONFIG), client.remote, source_dir=CONFIG.parent)
-    first = client.run(jobs.find(pushed["id"]))
-    again = endpoints.recreate_job(first.training_project_id, first.id)
-    return [first, *(client.send(again).training_job for _ in range(count - 1))]
+    """So many jobs, which wait in the queue, each of a name of its own, as those of tasks are."""
+    project = load_training_project(CONFIG)
+    return [client.run(submission(project, number)).job for number in range(count)]
+
+
+def submission(project: TrainingProject, number: int) -> Flow[jobs.Submitted]:
+    name = jobs.job_name(project.job.name, jobs.run_key("benchmark", number), 1)
+    job = project.job.model_copy(update={"name": name})
+    return push_flow(project.model_copy(update={"job": job}), CONFIG.parent)
 
 
 def asking(job: jobs.TrainingJob) -> BaseTrigger:
