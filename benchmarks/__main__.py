@@ -13,8 +13,8 @@ from pathlib import Path
 from benchmarks import results, rows
 
 ROWS = (
-    "push", "small_push", "imports", "dag_parse", "flow_parse", "waiting", "following", "choosing", "round_trip",
-    "platform", "burst", "pages",
+    "push", "small_push", "imports", "dag_parse", "flow_parse", "waiting", "following", "listing", "choosing",
+    "round_trip", "platform", "burst", "pages",
 )  # fmt: skip
 PAGE = Path(__file__).with_name("results.md")
 

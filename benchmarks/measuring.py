@@ -40,12 +40,12 @@ class Costs:
 
     def median(self, what: str) -> float:
         """The median of an attribute of `Cost`."""
-        return median(getattr(each, what) for each in self.rounds)
+        return float(median(getattr(each, what) for each in self.rounds))
 
     def ratio(self, other: Costs, what: str) -> float:
         """How many times the other's: the median over the rounds, in each of which both met the same machine."""
         pairs = zip(self.rounds, other.rounds, strict=True)
-        return median(getattr(mine, what) / getattr(its, what) for mine, its in pairs)
+        return float(median(getattr(mine, what) / getattr(its, what) for mine, its in pairs))
 
 
 def python(environment: str = ".venv") -> Path:

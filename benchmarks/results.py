@@ -56,7 +56,7 @@ class Growth:
         points = [(math.log(count), math.log(cost)) for count, cost in self.costs.items() if cost > 0]
         middle_x, middle_y = (sum(column) / len(points) for column in zip(*points, strict=True))
         rise = sum((x - middle_x) * (y - middle_y) for x, y in points)
-        return rise / sum((x - middle_x) ** 2 for x, _ in points)
+        return float(rise / sum((x - middle_x) ** 2 for x, _ in points))
 
 
 @dataclass(frozen=True)

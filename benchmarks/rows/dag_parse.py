@@ -6,6 +6,7 @@ All files are parsed in one environment, which has the operators for SageMaker's
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -48,7 +49,7 @@ FILES = {
 
 def measure(quick: bool) -> Result:
     with TemporaryDirectory(prefix="bench-dags-") as directory:
-        costs = in_turn({name: lambda name=name: _parsed(Path(directory), name) for name in FILES}, 1 if quick else 9)
+        costs = in_turn({name: partial(_parsed, Path(directory), name) for name in FILES}, 1 if quick else 9)
     ours, alone = costs[OURS], costs[ALONE]
     return Result(
         title="An interpreter that executes a DAG file",
