@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from world import Fault, JobScript, World, hf_checkpoint
 
+from truss_train_core.api.flows import Flow, now
+from truss_train_core.api.models import TrainingJob as ApiJob
 from truss_train_core.definitions import CheckpointingConfig, Compute, Image, Runtime, TrainingJob, TrainingProject
 from truss_train_core.errors import Forbidden
 from truss_train_core.runs import Attempt, NodePrice, RunPlan, RunRecord, new_record, report, run
+from truss_train_core.runs.early import Verdict
 
 HOUR = 3600.0
 WAITS = 600.0
@@ -30,11 +33,13 @@ def preempted(times: int, saved: Callable[[int], float | None]) -> Callable[[str
     return script
 
 
-def finished(world: World, folder: Path) -> RunRecord:
+def finished(world: World, folder: Path, verdict: Verdict | None = None) -> RunRecord:
     runtime = Runtime(checkpointing_config=CheckpointingConfig(enabled=True))
     compute = Compute(node_count=2, availability_model="spot")
     job = TrainingJob(image=Image(base_image="python:3.12"), compute=compute, runtime=runtime)
-    plan = RunPlan(project=TrainingProject(name="digits", job=job), source_dir=folder, max_preemptions=20)
+    plan = RunPlan(
+        project=TrainingProject(name="digits", job=job), source_dir=folder, max_preemptions=20, verdict=verdict
+    )
     return world.run(run(plan, new_record(plan, "k")))
 
 
@@ -55,6 +60,21 @@ def test_each_preemption_is_reported_with_its_queue_its_loss_and_its_cost(world:
     assert (told.cost, told.lost_cost) == pytest.approx((24, 10))
     *_, total = str(told).splitlines()
     assert total.split() == ["total", "3", "preempted", "0:40:00", "4:00:00", "1:40:00", "24.00", "10.00"]
+
+
+def test_what_was_stopped_early_on_purpose_is_not_lost(world: World, tmp_path: Path) -> None:
+    """A poor trial of a sweep: nobody goes on from it, so nothing is done again."""
+    world.script = preempted(1, lambda number: 40 * 60)
+
+    def verdict(job: ApiJob) -> Flow[str | None]:
+        yield from now()
+        return "it does poorly" if (job.name or "").endswith("-2") else None
+
+    record = finished(world, tmp_path, verdict)
+    told = world.run(report(record, NodePrice(dedicated=9, spot=3)))
+    assert [each.ended for each in told.attempts] == ["preempted", "stopped early"]
+    assert [each.lost for each in told.attempts] == [20 * 60, 0]
+    assert [each.lost_cost for each in told.attempts] == pytest.approx([2, 0])
 
 
 def test_without_a_price_no_costs_are_told_and_a_secret_queue_is_running_time(world: World, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """What a run took: for each attempt its time in the queue, its running time, how much of that was lost, and the cost.
 
-Lost is what an attempt did after its last verified checkpoint, if it did not complete: whoever goes on has to do that
-again. An attempt without a verified checkpoint of its own lost all that it did.
+Lost is what an attempt did after its last verified checkpoint, if it broke off: whoever goes on has to do that again.
+An attempt without a verified checkpoint of its own lost all that it did. One that completed, or was stopped early by
+the plan's verdict, lost nothing: nobody goes on from it.
 
 Everything is read from the jobs as they are, so that a report can be made at any time, by whoever has the record.
 """
@@ -21,7 +22,7 @@ from truss_train_core.events import plain_status
 from truss_train_core.runs.attempts import cause_of
 from truss_train_core.runs.budget import NodePrice, Usage, money, released_at, usage_of
 from truss_train_core.runs.finding import jobs_of
-from truss_train_core.runs.record import RunRecord
+from truss_train_core.runs.record import Cause, RunRecord
 
 
 class AttemptReport(BaseModel):
@@ -30,7 +31,8 @@ class AttemptReport(BaseModel):
     Attributes:
         number: of the attempt, from 1.
         capacity: "spot" or "dedicated".
-        ended: "completed", "failed", "preempted" or "stopped"; the job's status while it has not ended.
+        ended: "completed", "stopped early", "failed", "preempted" or "stopped"; the job's status while it has
+            not ended.
         started_from: name of the checkpoint; None for the run's own starting point, and where the record of a run of
             very many attempts does not tell it any more.
         queued: seconds in the queue; None where this key is not told, and they count as running time.
@@ -133,13 +135,15 @@ def report(record: RunRecord, price: NodePrice | None = None) -> Flow[Report]:
         ApiError, Unreachable: the API cannot be asked.
     """
     starts = {each.job_name: each.started_from.name for each in record.attempts if each.started_from}
+    early = {each.job_name for each in record.attempts if each.cause == "stopped early"}
     attempts = []
     for job in (yield from jobs_of(record)):
-        attempts.append((yield from _attempt(job, starts.get(job.name or ""), price)))
+        cause = "stopped early" if job.name in early else cause_of(job)
+        attempts.append((yield from _attempt(job, cause, starts.get(job.name or ""), price)))
     return Report(key=record.key, attempts=tuple(attempts))
 
 
-def _attempt(job: TrainingJob, started_from: str | None, price: NodePrice | None) -> Flow[AttemptReport]:
+def _attempt(job: TrainingJob, cause: Cause, started_from: str | None, price: NodePrice | None) -> Flow[AttemptReport]:
     created = job.created_at.timestamp()
     at = yield from now()
     released = None if job.is_queued else (yield from released_at(job))
@@ -150,18 +154,18 @@ def _attempt(job: TrainingJob, started_from: str | None, price: NodePrice | None
         job_id=job.id,
         job_name=job.name or "",
         capacity=job.availability_model,
-        ended=cause_of(job) if job.is_terminal else plain_status(job.current_status),
+        ended=cause if job.is_terminal else plain_status(job.current_status),
         started_from=started_from,
         queued=None if waited_until is None else max(0.0, waited_until - created),
         used=used,
-        lost=(yield from _lost(job, used.seconds)),
+        lost=(yield from _lost(job, cause, used.seconds)),
         cost=price.cost(used) if price else None,
     )
 
 
-def _lost(job: TrainingJob, ran: float) -> Flow[float]:
-    """Seconds that an ended job ran after its last verified checkpoint."""
-    if job.succeeded or not job.is_terminal:
+def _lost(job: TrainingJob, cause: Cause, ran: float) -> Flow[float]:
+    """Seconds that a job which broke off ran after its last verified checkpoint."""
+    if cause in ("completed", "stopped early") or not job.is_terminal:
         return 0.0
     try:
         last = yield from checkpoints.newest_verified([job])
