@@ -1,4 +1,4 @@
-"""Draw the picture of sweep.md: nine trials of the digits on a local platform, two at a time, without an engine.
+"""Draw the pictures of sweep.md: nine trials of the digits on a local platform, two at a time, without an engine.
 
 .venv/bin/python docs/pipelines/sweep_picture.py
 """
@@ -19,6 +19,16 @@ HERE = Path(__file__).resolve().parent
 DIGITS = HERE.parents[1] / "examples" / "digits"
 SPACE = {"LEARNING_RATE": {"low": 0.001, "high": 2.0, "scale": "log"}, "HIDDEN": [64, 128, 256]}
 EPOCHS = 60
+DARK = {
+    "white": "none",
+    "#e2e8f0": "#3b4252",
+    "#475569": "#cbd5e1",
+    "#94a3b8": "#8b9bb4",
+    "#2563eb": "#7ab2ff",
+    "#dc2626": "#f87171",
+    "#d97706": "#fbbf24",
+}
+"""Colours for a dark page in the place of those that the core draws with."""
 
 
 def train(client: Client, trial: sweeps.Trial) -> None:
@@ -40,7 +50,16 @@ def main() -> None:
             project = client.run(jobs.find_project("digits"))
             results = client.run(sweeps.results(project.id, trials))
     print(sweeps.markdown(results))  # noqa: T201
-    (HERE / "sweep.svg").write_text(f"{sweeps.picture(results)}\n")
+    drawn = f"{sweeps.picture(results)}\n"
+    (HERE / "sweep-light.svg").write_text(drawn)
+    (HERE / "sweep-dark.svg").write_text(darkened(drawn))
+
+
+def darkened(drawn: str) -> str:
+    """The same picture for a dark page."""
+    for light, dark in DARK.items():
+        drawn = drawn.replace(f'"{light}"', f'"{dark}"')
+    return drawn
 
 
 if __name__ == "__main__":
