@@ -6,6 +6,7 @@ aware datetimes; sizes are bytes; logs carry nanoseconds since the epoch, as tex
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -379,8 +380,12 @@ class SSHCertificate(Wire):
 # ---------------------------------------------------------------- logs and metrics
 
 
-class LogLine(Wire):
-    """One line of a job's log. `timestamp` is nanoseconds since the epoch, as text."""
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a job's log. `timestamp` is nanoseconds since the epoch, as text.
+
+    No `BaseModel`: there are millions of them.
+    """
 
     timestamp: str
     message: str
@@ -390,6 +395,8 @@ class LogLine(Wire):
 
 
 class LogsAnswer(Wire):
+    model_config = ConfigDict(cache_strings=False)  # what a log says is hardly ever said twice
+
     logs: list[LogLine]
 
 

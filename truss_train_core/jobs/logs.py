@@ -16,7 +16,7 @@ handed over twice.
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,18 +131,17 @@ def _read_page(
         limit=LOG_LIMIT,
     )
     answer = (yield from send(request)).logs
-    millis = [int(line.timestamp) // 1_000_000 for line in answer]
-    new = _unseen(answer, millis, cursor.seen)
+    new = _unseen(answer, cursor.seen)
 
     def cursor_at(start: int, position: int | None = None) -> LogCursor:
-        start = max(start, _again(millis, cursor.seen, complete, position))
-        return LogCursor(start_millis=start, seen=_seen_since(start, answer, millis, cursor.seen))
+        start = max(start, _again(answer, cursor.seen, complete, position))
+        return LogCursor(start_millis=start, seen=_seen_since(start, answer, cursor.seen))
 
     if len(answer) < LOG_LIMIT and window_end == end:
         return new, cursor_at(cursor.start_millis), None
     if len(answer) < LOG_LIMIT:
         return new, cursor_at(max(cursor.start_millis, window_end - LATE_MILLIS)), window_end
-    last = millis[-1]
+    last = _line_millis(answer[-1])
     if last > position:
         return new, cursor_at(cursor.start_millis, last), last
     yield from emit(
@@ -154,9 +153,12 @@ def _read_page(
     return new, cursor_at(last + 1), last + 1
 
 
-def _unseen(lines: Sequence[LogLine], millis: Sequence[int], seen: Mapping[str, int]) -> tuple[LogLine, ...]:
+# Lines come in the order of their time, up to a thousand at once: what need not look at each of them does not.
+
+
+def _unseen(lines: Sequence[LogLine], seen: Mapping[str, int]) -> tuple[LogLine, ...]:
     """Those of the lines that were not seen yet."""
-    beyond = bisect_right(millis, max(map(_mark_millis, seen), default=-1))
+    beyond = bisect_right(lines, max(map(_mark_millis, seen), default=-1), key=_line_millis)
     met: Counter[str] = Counter()
     new = []
     for line in lines[:beyond]:
@@ -167,22 +169,23 @@ def _unseen(lines: Sequence[LogLine], millis: Sequence[int], seen: Mapping[str, 
     return (*new, *lines[beyond:])
 
 
-def _again(millis: Sequence[int], seen: Mapping[str, int], complete: int, position: int | None) -> int:
+def _again(lines: Sequence[LogLine], seen: Mapping[str, int], complete: int, position: int | None) -> int:
     """From when on to read again: the last minute, or as much of it as may be late and fits; `position` in any case."""
-    first, last = (millis[0], millis[-1]) if millis else (0, -1)
+    first, last = (_line_millis(lines[0]), _line_millis(lines[-1])) if lines else (0, -1)
     others = [at for mark in Counter(seen).elements() if not first <= (at := _mark_millis(mark)) <= last]
-    ordered = sorted([*others, *millis])
-    if not ordered:
+    newest = max([*others, last])
+    if newest < 0:
         return 0
-    again = max(ordered[-1] - LATE_MILLIS, min(complete, ordered[-1]))
-    if len(ordered) > SEEN_LIMIT:
+    again = max(newest - LATE_MILLIS, min(complete, newest))
+    if again < newest and len(others) + len(lines) > SEEN_LIMIT:
+        ordered = sorted([*others, *map(_line_millis, lines[-SEEN_LIMIT:])])
         again = max(again, ordered[-SEEN_LIMIT])
     return again if position is None else min(again, position)
 
 
-def _seen_since(start: int, lines: Sequence[LogLine], millis: Sequence[int], seen: Mapping[str, int]) -> dict[str, int]:
+def _seen_since(start: int, lines: Sequence[LogLine], seen: Mapping[str, int]) -> dict[str, int]:
     """What has been seen from `start` on."""
-    here = Counter(_mark(line) for line, at in zip(lines, millis, strict=True) if at >= start)
+    here = Counter(map(_mark, lines[bisect_left(lines, start, key=_line_millis) :]))
     return here | Counter({mark: times for mark, times in seen.items() if _mark_millis(mark) >= start})
 
 
@@ -196,6 +199,10 @@ def _horizon(job: TrainingJob, at: float) -> int:
 def _mark(line: LogLine) -> str:
     text = f"{line.replica}\0{line.message}".encode()
     return f"{line.timestamp}.{hashlib.sha256(text).hexdigest()[:8]}"
+
+
+def _line_millis(line: LogLine) -> int:
+    return int(line.timestamp) // 1_000_000
 
 
 def _mark_millis(mark: str) -> int:
