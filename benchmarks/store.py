@@ -29,6 +29,7 @@ JOB = {
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits 40 ms for the client to have acknowledged the head
 
     def answer(self) -> None:
         asked = urlsplit(self.path)
