@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from truss_train_core.api import models
 from truss_train_core.api.request import Request
+from truss_train_core.api.rereading import JobsReader
 
 T = TypeVar("T", bound=models.Wire)
 
@@ -124,7 +125,7 @@ def search_jobs(search: models.SearchJobs | None = None) -> Request[models.JobsA
 def active_jobs(project_id: str | None = None) -> Request[models.JobsAnswer]:
     """The jobs that wait or run, of one project or of the account: one question for everyone who waits."""
     search = models.SearchJobs(statuses=list(models.JobStatus.ACTIVE), project_id=project_id)
-    return replace(search_jobs(search), shared=True)
+    return replace(search_jobs(search), shared=True, reader=JobsReader)
 
 
 def update_job(

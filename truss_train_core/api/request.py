@@ -28,6 +28,8 @@ class Request(Generic[T]):
         to: "api" for the management API, "graphql" for the older GraphQL endpoint, "url" for a presigned address,
             which is given no key, and "model" for a deployed model's address, which is.
         shared: whether one answer may serve everybody who asks the same at about the same time (`Client(share=…)`).
+        reader: for a shared question: makes what reads its answers one after the other instead of `read`, so that it
+            need not make anew what is as it was.
         timeout: seconds to wait for the answer, None for the client's own.
         local_extension: fields added to the body where the remote is a local platform; never sent anywhere else.
     """
@@ -41,6 +43,7 @@ class Request(Generic[T]):
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     repeatable: bool = True
     shared: bool = False
+    reader: Callable[[], Callable[[bytes], T]] | None = None
     to: Literal["api", "graphql", "url", "model"] = "api"
     timeout: float | None = None
     local_extension: Mapping[str, Any] | None = None

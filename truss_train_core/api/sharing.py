@@ -15,7 +15,7 @@ import random
 import threading
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from truss_train_core.api.clock import Clock
@@ -43,10 +43,20 @@ class _Answers:
         self._seconds = seconds
         self._clock = clock
         self._outcomes: dict[str, _Outcome[Any]] = {}
+        self._readers: dict[str, Callable[[bytes], Any]] = {}
 
     def _fresh(self, question: str) -> _Outcome[Any] | None:
         outcome = self._outcomes.get(question)
         return outcome if outcome and self._clock.now() - outcome.at < self._seconds else None
+
+    def _reread(self, request: Request[T]) -> Request[T]:
+        """The request, read in the light of the last answer to it."""
+        if request.reader is None:
+            return request
+        reader = self._readers.get(request.question)
+        if reader is None:
+            reader = self._readers[request.question] = request.reader()
+        return replace(request, read=reader)
 
     def _keep(self, question: str, value: Any = None, error: Exception | None = None) -> _Outcome[Any]:
         outcome = self._outcomes[question] = _Outcome(self._clock.now(), value, error)
@@ -72,7 +82,7 @@ class SharedAnswers(_Answers):
             outcome = self._fresh(question)
             if outcome is None:
                 try:
-                    outcome = self._keep(question, ask(request))
+                    outcome = self._keep(question, ask(self._reread(request)))
                 except Exception as error:
                     outcome = self._keep(question, error=error)
         answer: T = outcome.take()
@@ -93,7 +103,7 @@ class AsyncSharedAnswers(_Answers):
             outcome = self._fresh(question)
             if outcome is None:
                 try:
-                    outcome = self._keep(question, await ask(request))
+                    outcome = self._keep(question, await ask(self._reread(request)))
                 except Exception as error:
                     outcome = self._keep(question, error=error)
         answer: T = outcome.take()
