@@ -82,7 +82,7 @@ def ours() -> dict[str, Ours]:
         names = ["/".join(each.opts) if isinstance(each, TyperOption) else "" for each in command.params]
         found[" ".join(path)] = Ours(said, names, panel)
 
-    look((), get_command(app), "")
+    look((), get_command(app()), "")
     return found
 
 

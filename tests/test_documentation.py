@@ -182,7 +182,7 @@ def test_commands_are_understood(page: Path) -> None:
 
 def is_truss_train(arguments: list[str]) -> None:
     """Parsed by the command line's own parser, and not carried out."""
-    command = get_command(app)
+    command = get_command(app())
     arguments = [sys.executable if each.endswith("bin/python") else each for each in arguments]  # which has to exist
     context = command.make_context("truss-train", arguments)
     while isinstance(command, TyperGroup):

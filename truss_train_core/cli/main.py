@@ -9,67 +9,59 @@ import io
 import signal
 import sys
 import warnings
-from typing import Annotated, TextIO
+from importlib import import_module
+from typing import Annotated, NamedTuple, TextIO
 
 import typer
 
-from truss_train_core.cli import (
-    capacity,
-    change,
-    checkpoints,
-    deploy,
-    failures,
-    files,
-    init,
-    jobs,
-    local,
-    output,
-    push,
-    resume,
-    run,
-    sessions,
-    watch,
-)
+from truss_train_core.cli import failures, output
 
-app = typer.Typer(
-    name="truss-train",
-    help="Train on Baseten or on this machine: submit, follow, resume, choose and deploy.",
-    epilog=failures.EXIT_CODES,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 _TRAIN, _LOOK, _INSIDE, _HERE = "Train and deploy", "Look and stop", "Work inside of a job", "This machine"
-app.command(rich_help_panel=_TRAIN)(init.init)
-app.command(rich_help_panel=_TRAIN)(push.push)
-app.command(rich_help_panel=_TRAIN, epilog=run.EXAMPLE)(run.run)
-app.command(rich_help_panel=_TRAIN)(resume.resume)
-app.command(rich_help_panel=_TRAIN)(change.recreate)
-app.command(rich_help_panel=_TRAIN)(change.update)
-app.command(rich_help_panel=_TRAIN)(deploy.deploy_checkpoints)
-app.command("deploy_checkpoints", hidden=True)(deploy.deploy_checkpoints)  # as truss writes it
-app.command(rich_help_panel=_LOOK)(watch.view)
-app.command("jobs", rich_help_panel=_LOOK)(jobs.list_jobs)
-app.command(rich_help_panel=_LOOK)(watch.watch)
-app.command(rich_help_panel=_LOOK)(watch.wait)
-app.command(rich_help_panel=_LOOK)(jobs.logs)
-app.command(rich_help_panel=_LOOK)(jobs.metrics)
-app.command("checkpoints", rich_help_panel=_LOOK)(checkpoints.list_checkpoints)
-app.command(rich_help_panel=_LOOK)(resume.best)
-app.command(rich_help_panel=_LOOK)(files.download)
-app.command(rich_help_panel=_LOOK)(files.get_checkpoint_urls)
-app.command("get_checkpoint_urls", hidden=True)(files.get_checkpoint_urls)  # as truss writes it
-app.add_typer(files.cache, name="cache", rich_help_panel=_LOOK)
-app.command(rich_help_panel=_LOOK)(jobs.stop)
-app.command(rich_help_panel=_LOOK)(change.delete)
-app.command(rich_help_panel=_INSIDE)(sessions.workstation)
-app.command(rich_help_panel=_INSIDE)(sessions.isession)
-app.command(rich_help_panel=_INSIDE)(sessions.sign_ssh_key)
-app.command(rich_help_panel=_INSIDE)(sessions.update_session)
-app.command("update_session", hidden=True)(sessions.update_session)  # as truss writes it
-app.add_typer(capacity.app, name="capacity", rich_help_panel=_LOOK)
-app.command(rich_help_panel=_HERE)(local.serve)
-app.add_typer(local.app, name="local", rich_help_panel=_HERE)
+_RUN_EXAMPLE = "For example: truss-train run config.py --metric eval_loss --mode min --ask question.json"
+
+
+class _Command(NamedTuple):
+    """A command, or a group of them, and where it is written: `module:name` in this package."""
+
+    name: str
+    where: str
+    panel: str
+    epilog: str | None = None
+    hidden: bool = False
+
+
+_COMMANDS = (
+    _Command("init", "init:init", _TRAIN),
+    _Command("push", "push:push", _TRAIN),
+    _Command("run", "run:run", _TRAIN, epilog=_RUN_EXAMPLE),
+    _Command("resume", "resume:resume", _TRAIN),
+    _Command("recreate", "change:recreate", _TRAIN),
+    _Command("update", "change:update", _TRAIN),
+    _Command("deploy-checkpoints", "deploy:deploy_checkpoints", _TRAIN),
+    _Command("deploy_checkpoints", "deploy:deploy_checkpoints", _TRAIN, hidden=True),  # as truss writes it
+    _Command("view", "watch:view", _LOOK),
+    _Command("jobs", "jobs:list_jobs", _LOOK),
+    _Command("watch", "watch:watch", _LOOK),
+    _Command("wait", "watch:wait", _LOOK),
+    _Command("logs", "jobs:logs", _LOOK),
+    _Command("metrics", "jobs:metrics", _LOOK),
+    _Command("checkpoints", "checkpoints:list_checkpoints", _LOOK),
+    _Command("best", "resume:best", _LOOK),
+    _Command("download", "files:download", _LOOK),
+    _Command("get-checkpoint-urls", "files:get_checkpoint_urls", _LOOK),
+    _Command("get_checkpoint_urls", "files:get_checkpoint_urls", _LOOK, hidden=True),  # as truss writes it
+    _Command("stop", "jobs:stop", _LOOK),
+    _Command("delete", "change:delete", _LOOK),
+    _Command("workstation", "sessions:workstation", _INSIDE),
+    _Command("isession", "sessions:isession", _INSIDE),
+    _Command("sign-ssh-key", "sessions:sign_ssh_key", _INSIDE),
+    _Command("update-session", "sessions:update_session", _INSIDE),
+    _Command("update_session", "sessions:update_session", _INSIDE, hidden=True),  # as truss writes it
+    _Command("serve", "local:serve", _HERE),
+    _Command("cache", "files:cache", _LOOK),
+    _Command("capacity", "capacity:app", _LOOK),
+    _Command("local", "local:app", _HERE),
+)
 
 
 def _print_version(asked: bool) -> None:
@@ -80,7 +72,6 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     _: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
@@ -89,9 +80,40 @@ def _options(
     pass
 
 
+def app(*names: str) -> typer.Typer:
+    """The command line: with the commands of these names, or with all of them if none of these is one.
+
+    Typer works out every command that it is given in order to run one, which takes longer than most of them.
+    """
+    made = typer.Typer(
+        name="truss-train",
+        help="Train on Baseten or on this machine: submit, follow, resume, choose and deploy.",
+        epilog=failures.EXIT_CODES,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(_options)
+    for command in [command for command in _COMMANDS if command.name in names] or _COMMANDS:
+        _add(command, made)
+    return made
+
+
+def _add(command: _Command, to: typer.Typer) -> None:
+    module, _, name = command.where.partition(":")
+    found = getattr(import_module(f"truss_train_core.cli.{module}"), name)
+    if isinstance(found, typer.Typer):
+        to.add_typer(found, name=command.name, rich_help_panel=command.panel)
+    else:
+        add = to.command(command.name, rich_help_panel=command.panel, epilog=command.epilog, hidden=command.hidden)
+        add(found)
+
+
 def main() -> None:
     """The console script: run a command and leave with its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the terminal is put in order
+    # httpx imports its own command line wherever that can be had, which takes longer than all the rest of httpx.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     sys.exit(invoke(sys.argv[1:]))
 
 
@@ -102,7 +124,7 @@ def invoke(arguments: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character is no reason to fail
     try:
-        return app(arguments, prog_name="truss-train", standalone_mode=False) or 0
+        return app(*arguments[:1])(arguments, prog_name="truss-train", standalone_mode=False) or 0
     except typer.Abort:
         return failures.INTERRUPTED
     except Exception as error:

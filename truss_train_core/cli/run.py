@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from truss_train_core.runs import Report, RunPlan, RunRecord
 
 
-EXAMPLE = "For example: truss-train run config.py --metric eval_loss --mode min --ask question.json"
-
 _FIGURES = ("QUEUED", "RAN", "LOST", "COST", "LOST COST")
 
 
