@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from truss_train_core.api.flows import Emit, Event, Flow, Now, Pause, Work
+from truss_train_core.api.flows import Emit, Event, Flow, Now, Pause, Together, Work
 from truss_train_core.api.request import Request
 from truss_train_core.errors import (
     AnswerLost,
@@ -138,32 +138,42 @@ class World:
         self.pauses: list[float] = []
         self.uploads = 0
         self.effects = 0
+        self._kills: tuple[int | None, int | None] = (None, None)
 
     # ------------------------------------------------------------ driving flows
 
     def run(self, flow: Flow[R], *, kill_before: int | None = None, kill_after: int | None = None) -> R:
         """Run a flow to its end; or kill it right before, or right after, its n-th effect is carried out."""
-        value: Any = None
-        error: Exception | None = None
-        n = 0
+        self.effects, self._kills = 0, (kill_before, kill_after)
+        return self._drive(flow)
+
+    def _drive(self, flow: Flow[R]) -> R:
         try:
+            effect = next(flow)
             while True:
-                effect = flow.throw(error) if error else flow.send(value)
-                value, error = None, None
-                if n == kill_before:
-                    raise Killed
                 try:
-                    value = self._carry_out(effect)
-                except Exception as raised:
-                    error = raised
-                if n == kill_after:
-                    raise Killed
-                n += 1
+                    value = self._one_more(effect)
+                except Killed:
+                    raise
+                except Exception as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(value)
         except StopIteration as end:
-            self.effects = n
             return end.value
         finally:
             flow.close()
+
+    def _one_more(self, effect: Any) -> Any:
+        n, (before, after) = self.effects, self._kills
+        self.effects += 1
+        if n == before:
+            raise Killed
+        try:
+            return self._carry_out(effect)
+        finally:
+            if n == after:
+                raise Killed
 
     def heard(self, kind: type[Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -186,6 +196,8 @@ class World:
             self.listener(effect.event)
         elif isinstance(effect, Work):
             return effect.function()
+        elif isinstance(effect, Together):
+            return [self._drive(flow) for flow in effect.flows]
         else:
             raise TypeError(f"not an effect: {effect!r}")
         return None

@@ -14,6 +14,7 @@ import inspect
 import os
 import platform
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
@@ -23,7 +24,19 @@ from typing_extensions import Self
 
 from truss_train_core.api import answers
 from truss_train_core.api.clock import Clock
-from truss_train_core.api.flows import Emit, Event, Flow, Now, Pause, Rest, Work
+from truss_train_core.api.flows import (
+    AT_ONCE,
+    Effect,
+    Emit,
+    Event,
+    Flow,
+    Now,
+    Pause,
+    Rest,
+    Together,
+    Work,
+    resume,
+)
 from truss_train_core.api.request import Request
 from truss_train_core.api.retry import Retry
 from truss_train_core.api.sharing import AsyncSharedAnswers, Moments, SharedAnswers
@@ -148,26 +161,11 @@ class Client(_Sender):
         return self._send_again(request)
 
     def run(self, flow: Flow[R], *, on_event: Listener = _ignore) -> R:
-        """Run a flow to its end and return its result; `on_event` hears what happens meanwhile."""
-        value: Any = None
-        error: Exception | None = None
+        """Run a flow to its end and return its result; `on_event` hears what happens meanwhile, in this thread."""
         try:
+            effect = next(flow)
             while True:
-                effect = flow.throw(error) if error else flow.send(value)
-                value, error = None, None
-                try:
-                    if isinstance(effect, Request):
-                        value = self.send(effect)
-                    elif isinstance(effect, Pause):
-                        self._clock.sleep(self._length(effect))
-                    elif isinstance(effect, Now):
-                        value = self._clock.now()
-                    elif isinstance(effect, Emit):
-                        on_event(effect.event)
-                    elif isinstance(effect, Work):
-                        value = effect.function()
-                except Exception as raised:
-                    error = raised
+                effect = resume(flow, partial(self._carry_out, on_event, effect))
         except StopIteration as end:
             result: R = end.value
             return result
@@ -186,8 +184,35 @@ class Client(_Sender):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _send_again(self, request: Request[T]) -> T:
-        again = tenacity.Retrying(**self._retry.arguments(request, self._clock), sleep=self._clock.sleep, reraise=True)
+    def _carry_out(self, on_event: Listener, effect: Effect) -> Any:
+        if isinstance(effect, Request):
+            return self.send(effect)
+        if isinstance(effect, Pause):
+            return self._clock.sleep(self._length(effect))
+        if isinstance(effect, Now):
+            return self._clock.now()
+        if isinstance(effect, Emit):
+            return on_event(effect.event)
+        if isinstance(effect, Work):
+            return effect.function()
+        return self._together(effect, on_event)
+
+    def _together(self, effect: Together, on_event: Listener) -> list[Any]:
+        from truss_train_core.api.threads import run_together  # most processes run no flows together
+
+        self._begin_in_this_process()  # here, so that not each thread does
+        return run_together(effect.flows, self._clock, partial(self._carry_out, on_event), self._wait_for)
+
+    def _wait_for(self, effect: Request[Any] | Pause, sleep: Callable[[float], None]) -> Any:
+        if isinstance(effect, Pause):
+            return sleep(self._length(effect))
+        if effect.shared and self._share:  # for others, too, who may still wait when `sleep` ends
+            return self.send(effect)
+        return self._send_again(effect, sleep)
+
+    def _send_again(self, request: Request[T], sleep: Callable[[float], None] | None = None) -> T:
+        sleep = sleep or self._clock.sleep
+        again = tenacity.Retrying(**self._retry.arguments(request, self._clock), sleep=sleep, reraise=True)
         answer: T = again(self._send_once, request)
         return answer
 
@@ -205,6 +230,21 @@ class Client(_Sender):
             self._http = httpx.Client(**self._http_settings(), transport=self._transport)
             self._shared = SharedAnswers(self._share, self._clock)
             self._owner = os.getpid()
+
+
+class _Turns:
+    """What the flows of one run take turns at: sending, and telling the listener."""
+
+    def __init__(self, on_event: AsyncListener) -> None:
+        self.sending = asyncio.Semaphore(AT_ONCE)
+        self._on_event = on_event
+        self._telling = asyncio.Lock()
+
+    async def tell(self, event: Event) -> None:
+        async with self._telling:
+            heard = self._on_event(event)
+            if inspect.isawaitable(heard):
+                await heard
 
 
 class AsyncClient(_Sender):
@@ -231,32 +271,7 @@ class AsyncClient(_Sender):
 
     async def run(self, flow: Flow[R], *, on_event: AsyncListener = _ignore) -> R:
         """Like `Client.run`; blocking work goes to a thread, and `on_event` may be a coroutine function."""
-        value: Any = None
-        error: Exception | None = None
-        try:
-            while True:
-                effect = flow.throw(error) if error else flow.send(value)
-                value, error = None, None
-                try:
-                    if isinstance(effect, Request):
-                        value = await self.send(effect)
-                    elif isinstance(effect, Pause):
-                        await self._clock.asleep(self._length(effect))
-                    elif isinstance(effect, Now):
-                        value = self._clock.now()
-                    elif isinstance(effect, Emit):
-                        heard = on_event(effect.event)
-                        if inspect.isawaitable(heard):
-                            await heard
-                    elif isinstance(effect, Work):
-                        value = await asyncio.to_thread(effect.function)
-                except Exception as raised:
-                    error = raised
-        except StopIteration as end:
-            result: R = end.value
-            return result
-        finally:
-            flow.close()
+        return await self._run(flow, _Turns(on_event))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -267,6 +282,45 @@ class AsyncClient(_Sender):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    async def _run(self, flow: Flow[R], turns: _Turns) -> R:
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    value = await self._carry_out(turns, effect)
+                except Exception as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(value)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        finally:
+            flow.close()
+
+    async def _carry_out(self, turns: _Turns, effect: Effect) -> Any:
+        if isinstance(effect, Request):
+            async with turns.sending:
+                return await self.send(effect)
+        if isinstance(effect, Pause):
+            return await self._clock.asleep(self._length(effect))
+        if isinstance(effect, Now):
+            return self._clock.now()
+        if isinstance(effect, Emit):
+            return await turns.tell(effect.event)
+        if isinstance(effect, Work):
+            return await asyncio.to_thread(effect.function)
+        return await self._together(effect, turns)
+
+    async def _together(self, effect: Together, turns: _Turns) -> list[Any]:
+        tasks = [asyncio.create_task(self._run(flow, turns)) for flow in effect.flows]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send_again(self, request: Request[T]) -> T:
         again = tenacity.AsyncRetrying(

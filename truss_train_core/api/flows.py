@@ -1,9 +1,10 @@
 """Logic written once for sync and async: a flow yields what it needs and is sent what came of it.
 
 A flow is a generator. What it yields is an *effect*, a frozen value: a `Request` to be sent to the API, a `Pause`, the
-time (`Now`), an event for whoever watches (`Emit`), or blocking `Work` such as an upload. A driver (`Client.run`,
-`AsyncClient.run`) carries the effect out and sends the result in, or throws the error in, so that a flow handles
-errors with plain `try`. Nothing in a flow blocks, reads a clock or opens a file, so it is tested by sending it answers:
+time (`Now`), an event for whoever watches (`Emit`), blocking `Work` such as an upload, or flows that are to run at the
+same time (`Together`). A driver (`Client.run`, `AsyncClient.run`) carries the effect out and sends the result in, or
+throws the error in, so that a flow handles errors with plain `try`. Nothing in a flow blocks, reads a clock or opens a
+file, so it is tested by sending it answers:
 
     flow = jobs.wait(job)
     assert next(flow) == endpoints.get_job("p", "j")
@@ -14,7 +15,7 @@ Inside a flow, effects are written through the typed helpers below: `job = yield
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -24,6 +25,10 @@ from truss_train_core.api.request import Request
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+AT_ONCE = 8
+"""How many requests of flows that run together are under way at the same time, at most: a client's connections, and
+what a server is willing to answer to one, are limited."""
 
 
 class Event(BaseModel):
@@ -69,7 +74,17 @@ class Work:
     function: Callable[[], Any]
 
 
-Effect: TypeAlias = Request[Any] | Pause | Now | Emit | Work
+@dataclass(frozen=True)
+class Together:
+    """Run flows, none of which has begun, at the same time; what comes back are their results in order.
+
+    An error that one of them does not handle ends the others, and is raised once they have ended.
+    """
+
+    flows: tuple[Flow[Any], ...]
+
+
+Effect: TypeAlias = Request[Any] | Pause | Now | Emit | Work | Together
 Flow: TypeAlias = Generator[Effect, Any, R]
 
 
@@ -104,3 +119,37 @@ def work(function: Callable[[], T]) -> Flow[T]:
     """Run blocking code and return its result."""
     answer: T = yield Work(function)
     return answer
+
+
+def together(flows: Iterable[Flow[T]]) -> Flow[list[T]]:
+    """Run flows at the same time, with `AT_ONCE` requests under way at most; returns their results in order.
+
+    For what is independent: many small files, many jobs. A flow may do in it whatever it may do alone, and run others
+    together itself. Only requests and pauses pass at the same time, and blocking work where the driver is async:
+    listeners hear one event at a time, in the thread that drives.
+
+    The first error that a flow does not handle ends the others, and is raised once they have ended: a request that is
+    under way then is waited for, or cancelled where the driver is async, and no other is begun.
+    """
+    some = tuple(flows)
+    if len(some) == 1:
+        return [(yield from some[0])]
+    try:
+        results: list[T] = yield Together(some)
+    finally:
+        for each in some:
+            each.close()
+    return results
+
+
+def resume(flow: Flow[Any], carry_out: Callable[[], Any]) -> Effect:
+    """For drivers: send a flow what came of its effect, or throw the error in; returns the next effect.
+
+    Raises:
+        StopIteration: the flow has ended; its value is the flow's result.
+    """
+    try:
+        value = carry_out()
+    except Exception as error:
+        return flow.throw(error)
+    return flow.send(value)
