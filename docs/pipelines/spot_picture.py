@@ -31,12 +31,12 @@ def main() -> None:
 
         BasetenCredentials(api_key=platform.remote.key, url=platform.remote.web_url).save("baseten")
         with platform.reclaiming("digits", 3):
-            flow("spot")(variables={"EPOCHS": "12", "HIDDEN": "1024"})
+            flow("spot")(variables={"EPOCHS": "12", "HIDDEN": "4096"})
         with platform.reclaiming("two-nodes", 1):
             flow("multi_node")(variables={"EPOCHS": "12", "STEPS_PER_EPOCH": "1500"})
         for name, key in (("spot", "digits-report"), ("multi_node", "two-nodes-report")):
             options = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--virtual-time-budget=20000"]
-            options += ["--window-size=1500,520", f"--screenshot={HERE / name}.png", server.url + newest(key)]
+            options += ["--window-size=1660,520", f"--screenshot={HERE / name}.png", server.url + newest(key)]
             subprocess.run([browser, *options], check=True, capture_output=True)
 
 
