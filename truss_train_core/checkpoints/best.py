@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import chain
 
-from truss_train_core.api.flows import Flow, emit
+from truss_train_core.api.flows import Flow, emit, together
 from truss_train_core.api.models import TrainingJob
 from truss_train_core.checkpoints.choose import Candidate, Choice, Mode, choose_newest, choose_top
 from truss_train_core.checkpoints.listing import Survey, survey
@@ -73,13 +74,17 @@ _Found = list[tuple[Survey, Candidate]]
 
 
 def _surveyed(jobs: Sequence[TrainingJob], sources: Sequence[Source], requirement: Requirement) -> Flow[_Found]:
+    found = yield from together(_surveyed_one(job, sources, requirement) for job in jobs)
+    return list(chain.from_iterable(found))
+
+
+def _surveyed_one(job: TrainingJob, sources: Sequence[Source], requirement: Requirement) -> Flow[_Found]:
+    surveyed = yield from survey(job)
+    metrics = yield from read_metrics(surveyed, sources)
     found: _Found = []
-    for job in jobs:
-        surveyed = yield from survey(job)
-        metrics = yield from read_metrics(surveyed, sources)
-        for checkpoint in surveyed.checkpoints:
-            measured, rejected = metrics.get(checkpoint.checkpoint_id, {}), requirement(surveyed, checkpoint)
-            found.append((surveyed, Candidate(checkpoint=checkpoint, metrics=measured, rejected=rejected)))
+    for checkpoint in surveyed.checkpoints:
+        measured, rejected = metrics.get(checkpoint.checkpoint_id, {}), requirement(surveyed, checkpoint)
+        found.append((surveyed, Candidate(checkpoint=checkpoint, metrics=measured, rejected=rejected)))
     return found
 
 

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from truss_train_core.api.flows import Flow
+from truss_train_core.api.flows import Flow, together
 from truss_train_core.api.models import Checkpoint, TrainingJob
 from truss_train_core.checkpoints import trainer_state
 from truss_train_core.checkpoints.choose import nothing_usable
@@ -45,10 +45,8 @@ def newest_verified(jobs: Sequence[TrainingJob]) -> Flow[Verified]:
     Raises:
         NoUsableCheckpoint: there is none; the message says what each lacks.
     """
-    found: list[tuple[Survey, Checkpoint]] = []
-    for job in jobs:
-        surveyed = yield from survey(job)
-        found += [(surveyed, checkpoint) for checkpoint in surveyed.checkpoints]
+    surveys = yield from together(survey(job) for job in jobs)
+    found = [(surveyed, checkpoint) for surveyed in surveys for checkpoint in surveyed.checkpoints]
     lacks: list[tuple[str, str]] = []
     for surveyed, checkpoint in _furthest_first(found):
         problem = yield from verify(surveyed, checkpoint)

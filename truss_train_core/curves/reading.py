@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from truss_train_core import checkpoints
-from truss_train_core.api.flows import Flow
+from truss_train_core.api.flows import Flow, together
 from truss_train_core.api.models import TrainingJob
 from truss_train_core.checkpoints import Survey, TrainerState
 from truss_train_core.checkpoints.trainer_state import numbers
@@ -21,11 +21,11 @@ def measured(record: RunRecord, jobs: Sequence[TrainingJob]) -> Flow[list[Measur
         jobs: its jobs, the first attempt first, as `runs.jobs_of` finds them.
     """
     starts = {attempt.job_id: attempt.started_from.step for attempt in record.attempts if attempt.started_from}
-    found: list[Measured] = []
-    for number, job in enumerate(jobs, 1):
-        told = yield from records(job)
-        found.append(Measured(job.id, number, starts.get(job.id), told))
-    return found
+    told = yield from together(records(job) for job in jobs)
+    return [
+        Measured(job.id, number, starts.get(job.id), measurements)
+        for number, (job, measurements) in enumerate(zip(jobs, told, strict=True), 1)
+    ]
 
 
 def newest_state(job: TrainingJob) -> Flow[TrainerState | None]:

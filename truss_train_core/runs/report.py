@@ -15,7 +15,7 @@ from datetime import timedelta
 from pydantic import BaseModel, ConfigDict
 
 from truss_train_core import checkpoints
-from truss_train_core.api.flows import Flow, now
+from truss_train_core.api.flows import Flow, now, together
 from truss_train_core.api.models import TrainingJob
 from truss_train_core.errors import NoUsableCheckpoint
 from truss_train_core.events import plain_status
@@ -136,10 +136,11 @@ def report(record: RunRecord, price: NodePrice | None = None) -> Flow[Report]:
     """
     starts = {each.job_name: each.started_from.name for each in record.attempts if each.started_from}
     early = {each.job_name for each in record.attempts if each.cause == "stopped early"}
-    attempts = []
-    for job in (yield from jobs_of(record)):
-        cause = "stopped early" if job.name in early else cause_of(job)
-        attempts.append((yield from _attempt(job, cause, starts.get(job.name or ""), price)))
+    jobs = yield from jobs_of(record)
+    causes: list[Cause] = ["stopped early" if job.name in early else cause_of(job) for job in jobs]
+    attempts = yield from together(
+        _attempt(job, cause, starts.get(job.name or ""), price) for job, cause in zip(jobs, causes, strict=True)
+    )
     return Report(key=record.key, attempts=tuple(attempts))
 
 

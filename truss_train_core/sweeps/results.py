@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from truss_train_core import checkpoints, curves
 from truss_train_core.api import endpoints
-from truss_train_core.api.flows import Flow, send
+from truss_train_core.api.flows import Flow, send, together
 from truss_train_core.api.models import TrainingJob
 from truss_train_core.checkpoints import Choice, Requirement
 from truss_train_core.errors import NotFound, NoUsableCheckpoint
@@ -96,9 +96,7 @@ def results(
     """
     objective = trials[0].objective
     found = yield from _jobs(project_id, trials[0].sweep)
-    measured: dict[int, Records] = {}
-    for number, jobs in found.items():
-        measured[number] = yield from _measured(jobs)
+    measured = yield from _measured_by_trial(found)
     outcomes = tuple(_outcome(trial, found.get(trial.number, []), measured) for trial in trials)
     every_job = [job for number in sorted(found) for job in found[number]]
     try:
@@ -121,8 +119,7 @@ def verdict(trial: Trial) -> Verdict:
         own = found.pop(trial.number, [])
         measured = {trial.number: (yield from _measured(own if job in own else [*own, job]))}
         if is_compared(objective, measured[trial.number]):
-            for number, jobs in found.items():
-                measured[number] = yield from _measured(jobs)
+            measured |= yield from _measured_by_trial(found)
         return why_stop(objective, trial.of, trial.number, measured)
 
     return judge
@@ -137,6 +134,11 @@ def _jobs(project_id: str, sweep: str) -> Flow[dict[int, list[TrainingJob]]]:
         if number is not None:
             found[number].append(job)
     return dict(found)
+
+
+def _measured_by_trial(found: Mapping[int, Sequence[TrainingJob]]) -> Flow[dict[int, Records]]:
+    measured = yield from together(_measured(jobs) for jobs in found.values())
+    return dict(zip(found, measured, strict=True))
 
 
 def _measured(jobs: Sequence[TrainingJob]) -> Flow[Records]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from truss_train_core.api.flows import Flow
+from truss_train_core.api.flows import Flow, together
+from truss_train_core.api.models import CheckpointFile
 from truss_train_core.checkpoints.listing import Survey, download, step_of
 from truss_train_core.checkpoints.trainer_state import numbers
 
@@ -18,14 +19,22 @@ FILES = ("metrics.json", "metrics.jsonl")
 
 def metrics_file(survey: Survey) -> Flow[dict[str, dict[str, float]]]:
     """The numbers in each checkpoint's file; checkpoints without one are left out."""
+    files = [
+        (checkpoint.checkpoint_id, file)
+        for checkpoint in survey.checkpoints
+        for file in filter(None, (survey.file(checkpoint, each) for each in FILES))
+    ]
+    read = yield from together(_read(file, step_of(name)) for name, file in files)
     known: dict[str, dict[str, float]] = {}
-    for checkpoint in survey.checkpoints:
-        name = checkpoint.checkpoint_id
-        for file in filter(None, (survey.file(checkpoint, each) for each in FILES)):
-            content = yield from download(file)
-            if content is not None:
-                known[name] = {**parse(content, step_of(name)), **known.get(name, {})}
+    for (name, _), measured in zip(files, read, strict=True):
+        if measured is not None:
+            known[name] = {**measured, **known.get(name, {})}
     return known
+
+
+def _read(file: CheckpointFile, step: int | None) -> Flow[dict[str, float] | None]:
+    content = yield from download(file)
+    return None if content is None else parse(content, step)
 
 
 def parse(content: bytes, step: int | None) -> dict[str, float]:
