@@ -9,7 +9,7 @@ import pytest
 from world import CheckpointScript, Fault, Job, JobScript, Line, World, away, hf_checkpoint, trainer_state
 
 from truss_train_core import checkpoints, jobs
-from truss_train_core.api.models import TrainingJob
+from truss_train_core.api.models import Checkpoint, TrainingJob
 from truss_train_core.checkpoints import listing
 from truss_train_core.errors import NotFound, NoUsableCheckpoint, Unreachable, WaitTimeout
 from truss_train_core.events import CheckpointChosen, CheckpointSeen, Notice
@@ -106,6 +106,17 @@ def test_the_newest_history_tells_of_all_checkpoints_in_one_download(world: Worl
     assert world.called("safetensors") == 1  # its head
     event = world.heard(CheckpointChosen)[0]
     assert [(row.step, row.value) for row in event.table] == [(10, 2.0), (20, 1.0), (30, 1.5)]
+
+
+def test_the_state_of_the_chosen_one_is_read_once_where_it_has_the_history(world: World) -> None:
+    job = ended(world, *three())
+    choice = world.run(checkpoints.find_best([job], "eval_loss", "min", requirement=_newest_alone))
+    assert choice.checkpoint.checkpoint_id == "checkpoint-30"
+    assert world.called("world://.*trainer_state") == 1
+
+
+def _newest_alone(surveyed: checkpoints.Survey, checkpoint: Checkpoint) -> str | None:
+    return None if checkpoint == surveyed.checkpoints[-1] else "it is not the newest"
 
 
 def test_a_history_that_does_not_parse_is_passed_over_for_an_older_one(world: World) -> None:

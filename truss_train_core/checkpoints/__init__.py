@@ -8,7 +8,7 @@ For example, the one to deploy:
 
 from truss_train_core.checkpoints.best import candidates, find_best, find_newest, find_top
 from truss_train_core.checkpoints.choose import Candidate, Choice, Mode, choose_best, choose_newest, choose_top
-from truss_train_core.checkpoints.listing import Survey, list_checkpoints, list_files, step_of, survey
+from truss_train_core.checkpoints.listing import Survey, list_checkpoints, list_files, read_state, step_of, survey
 from truss_train_core.checkpoints.requirements import Requirement, complete, deployable
 from truss_train_core.checkpoints.sources import (
     DEFAULT,
@@ -21,7 +21,6 @@ from truss_train_core.checkpoints.sources import (
     scored_by,
     training_history,
 )
-from truss_train_core.checkpoints.sources.history import read_state
 from truss_train_core.checkpoints.trainer_state import TrainerState
 from truss_train_core.checkpoints.verification import Verified, newest_verified, verify
 from truss_train_core.checkpoints.watch import CheckpointWatch, wait_for

@@ -11,6 +11,8 @@ from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, send
 from truss_train_core.api.models import Checkpoint, CheckpointFile, TrainingJob
 from truss_train_core.api.request import Request
+from truss_train_core.checkpoints import trainer_state
+from truss_train_core.checkpoints.trainer_state import TrainerState
 from truss_train_core.errors import Forbidden, NotFound, Rejected, Unauthorized
 from truss_train_core.events import Notice
 
@@ -26,11 +28,13 @@ class Survey:
         job: as it was then.
         checkpoints: the oldest first.
         files: by checkpoint name.
+        states: by checkpoint name, the training states that have been read: each is downloaded once.
     """
 
     job: TrainingJob
     checkpoints: tuple[Checkpoint, ...]
     files: Mapping[str, tuple[CheckpointFile, ...]] = field(default_factory=dict)
+    states: dict[str, TrainerState | None] = field(default_factory=dict, repr=False, compare=False)
 
     def file(self, checkpoint: Checkpoint, name: str) -> CheckpointFile | None:
         """The file of this name directly in a checkpoint, of the lowest rank that has it."""
@@ -77,6 +81,16 @@ def download(file: CheckpointFile) -> Flow[bytes | None]:
         yield from emit(Notice(about=file.relative_file_name, text=text))
         return None
     return (yield from _content(endpoints.download(file.url, file.relative_file_name)))
+
+
+def read_state(survey: Survey, checkpoint: Checkpoint) -> Flow[TrainerState | None]:
+    """A checkpoint's training state; None where it has none that can be read."""
+    name = checkpoint.checkpoint_id
+    if name not in survey.states:
+        file = survey.file(checkpoint, trainer_state.FILE)
+        content = (yield from download(file)) if file else None
+        survey.states[name] = None if content is None else trainer_state.parse(content)
+    return survey.states[name]
 
 
 def beginning(file: CheckpointFile, size: int) -> Flow[bytes | None]:

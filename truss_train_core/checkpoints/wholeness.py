@@ -21,10 +21,10 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from truss_train_core.api.flows import Flow
+from truss_train_core.api.flows import Flow, together
 from truss_train_core.api.models import Checkpoint, CheckpointFile
 from truss_train_core.checkpoints import trainer_state
-from truss_train_core.checkpoints.listing import SMALL, Survey, beginning, download, step_of
+from truss_train_core.checkpoints.listing import SMALL, Survey, beginning, download, read_state, step_of
 
 _INDEX = ".index.json"
 _NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.safetensors|\.bin)$")
@@ -90,8 +90,9 @@ def _missing_shards(files: Sequence[CheckpointFile]) -> Flow[str | None]:
 
 
 def _cut_off(files: Sequence[CheckpointFile]) -> Flow[str | None]:
-    for file in (file for file in files if file.relative_file_name.endswith(".safetensors")):
-        expected = yield from _length_by_its_head(file)
+    weights = [file for file in files if file.relative_file_name.endswith(".safetensors")]
+    lengths = yield from together(_length_by_its_head(file) for file in weights)
+    for file, expected in zip(weights, lengths, strict=True):
         if expected is None:
             return f"the head of {file.relative_file_name} cannot be read"
         if expected != file.size_bytes:
@@ -117,11 +118,9 @@ def _length_by_its_head(file: CheckpointFile) -> Flow[int | None]:
 
 
 def _wrong_state(surveyed: Survey, checkpoint: Checkpoint) -> Flow[str | None]:
-    file = surveyed.file(checkpoint, trainer_state.FILE)
-    if file is None:
+    if surveyed.file(checkpoint, trainer_state.FILE) is None:
         return None
-    content = yield from download(file)
-    state = None if content is None else trainer_state.parse(content)
+    state = yield from read_state(surveyed, checkpoint)
     if state is None:
         return f"its {trainer_state.FILE} cannot be read"
     step = step_of(checkpoint.checkpoint_id)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from truss_train_core.api.flows import Flow
-from truss_train_core.api.models import Checkpoint
-from truss_train_core.checkpoints import trainer_state
-from truss_train_core.checkpoints.listing import Survey, download, step_of
-from truss_train_core.checkpoints.trainer_state import TrainerState
+from truss_train_core.checkpoints.listing import Survey, read_state, step_of
 
 
 def training_history(survey: Survey) -> Flow[dict[str, dict[str, float]]]:
@@ -28,10 +25,3 @@ def training_history(survey: Survey) -> Flow[dict[str, dict[str, float]]]:
             told = True
             known |= {each: state.at(step) for each, step in steps.items() if step is not None}
     return known
-
-
-def read_state(survey: Survey, checkpoint: Checkpoint) -> Flow[TrainerState | None]:
-    """A checkpoint's training state; None where it has none that can be read."""
-    file = survey.file(checkpoint, trainer_state.FILE)
-    content = (yield from download(file)) if file else None
-    return None if content is None else trainer_state.parse(content)
