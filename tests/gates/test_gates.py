@@ -200,6 +200,13 @@ def test_a_metric_that_cannot_be_read_does_not_pass(trained: Answering, names: l
     assert why in verdict.reason
 
 
+def test_a_loss_is_that_of_evaluations_where_the_job_has_such(trained: Answering) -> None:
+    trained.jobs[0].script.checkpoints.append(hf_checkpoint(30, 31, {**HISTORY, 30: {"loss": 0.2}}))
+    verdict = trained.says(gates.metric("loss", at_most=0.4), trained.deployed("checkpoint-30"))
+    assert not verdict.passes
+    assert "has no eval_loss; it has loss" in verdict.reason
+
+
 def test_a_metric_of_a_job_that_was_deleted_does_not_pass(trained: Answering) -> None:
     deployment = trained.deployed("checkpoint-10")
     trained.jobs[0].deleted = True

@@ -87,7 +87,7 @@ def choose_top(candidates: Sequence[Candidate], metric: str, mode: Mode, count: 
     if count < 1:
         raise ValueError(f"count is at least 1, not {count}")
     earliest_first = _earliest_first(candidates)
-    name = _measured_name(earliest_first, metric)
+    name = measured_name(earliest_first, metric)
     table = tuple(_row(each, name) for each in earliest_first)
     usable = [
         (row.value, candidate)
@@ -134,8 +134,11 @@ def _earliest_first(candidates: Sequence[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda each: (each.checkpoint.created_at, each.step or 0))
 
 
-def _measured_name(candidates: Sequence[Candidate], metric: str) -> str:
-    """The name under which a metric was measured. One name for all, so that like is compared with like."""
+def measured_name(candidates: Sequence[Candidate], metric: str) -> str:
+    """The name under which a metric was measured: "eval_loss" for "loss", where there is such.
+
+    One name for all candidates, so that like is compared with like.
+    """
     names = {name for candidate in candidates for name in candidate.metrics}
     return f"eval_{metric}" if f"eval_{metric}" in names else metric
 

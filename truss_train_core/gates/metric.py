@@ -8,6 +8,7 @@ from truss_train_core import checkpoints, jobs
 from truss_train_core.api.flows import Flow
 from truss_train_core.api.models import Deployment
 from truss_train_core.checkpoints import DEFAULT, Source
+from truss_train_core.checkpoints.choose import measured_name
 from truss_train_core.deployments import Gate, Verdict, checkpoint_of, describe
 from truss_train_core.errors import JobNotFound, NoUsableCheckpoint
 from truss_train_core.gates.bounds import Bounds
@@ -40,11 +41,12 @@ def metric(
             return Verdict(passes=False, reason=f"{name} cannot be read: {error.message}")
         found = yield from checkpoints.candidates([job], sources=sources)
         known = next((each.metrics for each in found if each.checkpoint.checkpoint_id == checkpoint), {})
-        value = known.get(f"eval_{name}", known.get(name))
+        wanted = measured_name(found, name)
+        value = known.get(wanted)
         if value is None:
             measured = ", ".join(sorted(known)) or "nothing"
             return Verdict(
-                passes=False, reason=f"{checkpoint} of {describe(deployment)} has no {name}; it has {measured}"
+                passes=False, reason=f"{checkpoint} of {describe(deployment)} has no {wanted}; it has {measured}"
             )
         return bounds.verdict(f"{name} of {checkpoint}", value)
 
