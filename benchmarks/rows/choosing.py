@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,8 @@ SIZE = 2_000_000_000
 COUNTS = (10, 100, 1000, 10_000)
 HISTORY, METRICS = "trainer_state.json", "metrics.json"
 """The newest of the first tells of all checkpoints; of the second each has its own."""
+AWAY = 0.03
+"""Seconds to an object store and back, which the platform beside it does not take."""
 
 
 def measure(quick: bool) -> Result:
@@ -42,7 +45,7 @@ def measure(quick: bool) -> Result:
             Goal("bytes, of those of the checkpoints", worst, 1e-4),
             Goal("calls at once, where each has a file of its own", found[METRICS][at].at_once, 4, "", at_least=True),
         ),
-        columns=("", "calls", "most at once", "bytes", "wall"),
+        columns=("", "calls", "most at once", "bytes", "wall", f"wall, {seconds(AWAY)} away"),
         table=[
             (
                 f"a metric in `{file}`",
@@ -50,25 +53,43 @@ def measure(quick: bool) -> Result:
                 f"{each[at].at_once}",
                 f"{each[at].bytes:,}",
                 seconds(each[at].wall),
+                seconds(each[at].wall_away),
             )
             for file, each in found.items()
         ],
         growths=[
             Growth(f"{what} with `{file}`", unit, {count: getattr(cost, key) for count, cost in each.items()})
             for file, each in found.items()
-            for what, unit, key in (("wall time", "s", "wall"), ("bytes", "", "bytes"))
+            for what, unit, key in (
+                ("calls", "", "calls"),
+                ("bytes", "", "bytes"),
+                ("wall time", "s", "wall"),
+                (f"wall time, {seconds(AWAY)} away,", "s", "wall_away"),
+            )
             if len(each) > 1
         ],
         remark="Answers of the API count among the bytes. The checkpoints are sparse files behind a local platform.",
     )
 
 
-class Counting(httpx.HTTPTransport):
-    """A transport that knows what went through it."""
+@dataclass(frozen=True)
+class Cost:
+    """What a choice cost; `wall` and `wall_away` in seconds, from beside the platform and from farther away."""
 
-    def __init__(self) -> None:
+    calls: int
+    at_once: int
+    bytes: int
+    wall: float
+    wall_away: float
+
+
+class Counting(httpx.HTTPTransport):
+    """A transport that knows what went through it, and holds up each call for some seconds."""
+
+    def __init__(self, away: float = 0.0) -> None:
         super().__init__()
-        self.calls = self.bytes = self.at_once = self.wall = 0
+        self.calls = self.bytes = self.at_once = 0
+        self._away = away
         self._open = 0
         self._lock = Lock()
 
@@ -78,6 +99,7 @@ class Counting(httpx.HTTPTransport):
             self._open += 1
             self.at_once = max(self.at_once, self._open)
         try:
+            time.sleep(self._away)
             response = super().handle_request(request)
             response.read()
         finally:
@@ -88,15 +110,21 @@ class Counting(httpx.HTTPTransport):
         return response
 
 
-def _chosen(file: str, count: int) -> Counting:
+def _chosen(file: str, count: int) -> Cost:
     with _stored(file, count) as (platform, job):
         counting = Counting()
-        with Client(platform.remote, transport=counting) as client:
-            began = time.perf_counter()
-            choice = client.run(checkpoints.find_best([job], "eval_loss", "min"))
-            counting.wall = time.perf_counter() - began
-    assert choice.checkpoint.checkpoint_id == f"checkpoint-{count // 2}", choice.reason
-    return counting
+        wall = _seconds(platform, job, counting, f"checkpoint-{count // 2}")
+        wall_away = _seconds(platform, job, Counting(AWAY), f"checkpoint-{count // 2}")
+    return Cost(counting.calls, counting.at_once, counting.bytes, wall, wall_away)
+
+
+def _seconds(platform: LocalPlatform, job: TrainingJob, transport: Counting, best: str) -> float:
+    with Client(platform.remote, transport=transport) as client:
+        began = time.perf_counter()
+        choice = client.run(checkpoints.find_best([job], "eval_loss", "min"))
+        took = time.perf_counter() - began
+    assert choice.checkpoint.checkpoint_id == best, choice.reason
+    return took
 
 
 @contextmanager
