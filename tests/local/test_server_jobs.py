@@ -41,6 +41,27 @@ def test_a_jobs_statuses_follow_its_state_and_never_go_back(platform: Served) ->
     assert seen == [created, deploying, running, running, completed, completed]
 
 
+def test_a_job_comes_with_its_project_and_the_latest_job_of_that(platform: Served) -> None:
+    project, other = platform.project(), platform.project("other")
+    first, second = platform.job(project)["id"], platform.job(project)["id"]
+    platform.job(other)
+
+    def looked_at(job: str) -> tuple[str, str]:
+        answer = platform.call("GET", f"/v1/training_projects/{project}/jobs/{job}")
+        assert (
+            answer["training_project"] == platform.call("GET", f"/v1/training_projects/{project}")["training_project"]
+        )
+        return answer["training_job"]["id"], answer["training_project"]["latest_job"]["id"]
+
+    assert (looked_at(first), looked_at(second)) == ((first, second), (second, second))
+
+    platform.call("DELETE", f"/v1/training_projects/{project}/jobs/{second}")
+
+    assert looked_at(first) == (first, first)
+    for project_of, job in ((project, second), (other, first), (project, "none"), ("none", first)):
+        platform.call("GET", f"/v1/training_projects/{project_of}/jobs/{job}", expect=404)
+
+
 def test_a_failure_carries_the_cause(platform: Served) -> None:
     project = platform.project()
     job = platform.running_job(project)

@@ -26,11 +26,7 @@ def _doing(handler: Handler, where: Where | None = None) -> Endpoint:
     """An endpoint that calls a handler of the API with the fields of a form."""
 
     async def run(request: Request) -> Response:
-        call = Call(
-            platform=request.app.state.platform, base_url="", path=request.path_params, query={},
-            content=await request.body(),
-        )  # fmt: skip
-        answer = await run_in_threadpool(handler, call)
+        answer = await run_in_threadpool(handler, Call(request, await request.body()))
         return JSONResponse({"go": where(answer)} if where else {})
 
     return run

@@ -27,9 +27,17 @@ _PROJECTS = (
     .where(~Project.deleted)
 )
 # What every look at a job asks for is written once: making a statement takes longer than running it.
-_ONE_JOB = _JOBS.where(Job.project_id == bindparam("project_id"), Job.id == bindparam("job_id"))
+_OF_PROJECT = Job.project_id == bindparam("project_id")
+_ONE_JOB = _JOBS.where(_OF_PROJECT, Job.id == bindparam("job_id"))
 _ONE_PROJECT = _PROJECTS.where(Project.id == bindparam("project_id"))
-_LATEST_JOB = _JOBS.where(Job.project_id == bindparam("project_id")).order_by(Job.seq.desc()).limit(1)
+_LATEST_JOB = _JOBS.where(_OF_PROJECT).order_by(Job.seq.desc()).limit(1)
+_LATEST_SEQ = select(func.max(Job.seq)).where(_OF_PROJECT, ~Job.deleted).scalar_subquery()
+_JOB_AND_LATEST = (
+    _JOBS.add_columns(Project.created_at, Project.updated_at, Team.name)
+    .join(Team, Team.id == Project.team_id)
+    .where(_OF_PROJECT, (Job.id == bindparam("job_id")) | (Job.seq == _LATEST_SEQ), ~Project.deleted)
+    .order_by(Job.seq)
+)
 _USER = models.User(email=USER_EMAIL)
 
 
@@ -74,6 +82,23 @@ def get_job(session: Session, project_id: str, job_id: str) -> models.TrainingJo
     if row is None:
         raise missing("training job", job_id)
     return _job(row)
+
+
+def get_job_and_project(
+    connection: Connection, project_id: str, job_id: str
+) -> tuple[models.TrainingJob, models.TrainingProject]:
+    """One job, and its project with the latest one: what a look at a status is answered with.
+
+    Raises:
+        Problem: 404.
+    """
+    rows = connection.execute(_JOB_AND_LATEST, {"project_id": project_id, "job_id": job_id}).all()
+    jobs = [_job(row[: len(_JOB_COLUMNS)]) for row in rows]  # one, or two where there is a later job
+    if not jobs or jobs[0].id != job_id:
+        raise missing("training job", job_id)
+    created_at, updated_at, team_name = rows[0][len(_JOB_COLUMNS) :]
+    project = jobs[0].training_project
+    return jobs[0], _project((project_id, project.name, created_at, updated_at, team_name), jobs[-1])
 
 
 def _job(row: Any) -> models.TrainingJob:

@@ -97,7 +97,10 @@ def create_app(
         routes=[
             HttpRoute("/health", _health),
             HttpRoute("/v1/local/sign_in_links", _needs_key(pages.new_link), methods=["POST"]),
-            *(HttpRoute(route.path, _needs_key(_endpoint(route.handler)), methods=[route.method]) for route in ROUTES),
+            *(
+                HttpRoute(route.path, _needs_key(_endpoint(route.handler, route.in_thread)), methods=[route.method])
+                for route in ROUTES
+            ),
             HttpRoute("/graphql/", _needs_key(_endpoint(graphql.answer)), methods=["POST"]),
             HttpRoute("/graphql", _needs_key(_endpoint(graphql.answer)), methods=["POST"]),
             HttpRoute("/v1/{rest:path}", _needs_key(_not_served), methods=_METHODS),
@@ -137,16 +140,10 @@ async def _move_on(platform: Platform, tick: float) -> None:
 # ---------------------------------------------------------------- from HTTP to handlers and back
 
 
-def _endpoint(handler: Handler) -> Endpoint:
+def _endpoint(handler: Handler, in_thread: bool = True) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        call = Call(
-            platform=request.app.state.platform,
-            base_url=str(request.base_url).rstrip("/"),
-            path=request.path_params,
-            query=request.query_params,
-            content=await _body(request),
-        )
-        return await run_in_threadpool(_answer, handler, call)
+        call = Call(request, await _body(request))
+        return await run_in_threadpool(_answer, handler, call) if in_thread else _answer(handler, call)
 
     return endpoint
 

@@ -1,4 +1,4 @@
-"""A call to the management API, as handlers see it: plain functions from a `Call` to a model, run in a thread."""
+"""A call to the management API, as handlers see it: plain functions from a `Call` to a model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
 
 from truss_train_core.local.server.platform import Platform
 from truss_train_core.local.server.problems import from_validation, invalid
@@ -18,18 +19,29 @@ Answer = BaseModel | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """One call.
+    """One call: its request, and the body that came with it. What few handlers look at is read when they do."""
 
-    Attributes:
-        base_url: the platform's address as the client wrote it, without a slash at its end.
-        path: the variables of the path.
-    """
-
-    platform: Platform
-    base_url: str
-    path: Mapping[str, str]
-    query: Mapping[str, str]
+    request: Request = field(repr=False)
     content: bytes = field(repr=False)
+
+    @property
+    def platform(self) -> Platform:
+        platform: Platform = self.request.app.state.platform
+        return platform
+
+    @property
+    def base_url(self) -> str:
+        """The platform's address as the client wrote it, without a slash at its end."""
+        return str(self.request.base_url).rstrip("/")
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The variables of the path."""
+        return self.request.path_params
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.request.query_params
 
     def body(self, model: type[M]) -> M:
         """The body, checked. A missing one counts as an empty object.
@@ -75,11 +87,17 @@ Handler = Callable[[Call], Answer]
 
 @dataclass(frozen=True)
 class Route:
-    """An endpoint that is served: which, and by what."""
+    """An endpoint that is served: which, and by what.
+
+    Attributes:
+        in_thread: where the handler runs. In the event loop it holds up every other call, so that is for one short
+            statement, which takes less time than to go to a thread and back.
+    """
 
     method: str
     path: str
     handler: Handler
+    in_thread: bool = True
 
 
 def _checked(model: type[M], value: Any) -> M:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -65,6 +66,7 @@ class SameOriginOnly:
         return _is_address(host) or any(host == name or host.endswith(f".{name}") for name in self._names)
 
 
+@lru_cache(maxsize=64)
 def _host_name(host: str) -> str:
     """What a Host header names, without the port; empty where it makes no sense."""
     try:
@@ -73,6 +75,7 @@ def _host_name(host: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=64)
 def _is_address(host: str) -> bool:
     """An address is nobody's name: a browser that shows it has connected to it."""
     try:

@@ -64,11 +64,9 @@ def list_jobs(call: Call) -> Answer:
 
 
 def get_job(call: Call) -> Answer:
-    with call.platform.database.reading() as session:
-        return models.JobAnswer(
-            training_job=answers.get_job(session, call.path["project_id"], call.path["job_id"]),
-            training_project=answers.get_project(session, call.path["project_id"]),
-        )
+    with call.platform.database.looking() as connection:
+        job, project = answers.get_job_and_project(connection, call.path["project_id"], call.path["job_id"])
+    return models.JobAnswer(training_job=job, training_project=project)
 
 
 def search_jobs(call: Call) -> Answer:
@@ -130,7 +128,7 @@ _JOB = _JOBS + "/{job_id}"
 ROUTES = (
     Route("GET", _JOBS, list_jobs),
     Route("POST", _JOBS, create_job),
-    Route("GET", _JOB, get_job),
+    Route("GET", _JOB, get_job, in_thread=False),
     Route("PATCH", _JOB, update_job),
     Route("DELETE", _JOB, delete_job),
     Route("POST", _JOB + "/stop", stop_job),
