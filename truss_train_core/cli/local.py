@@ -114,7 +114,10 @@ def sign_in(remote: options.Remote = "local", form: options.Output = Format.TEXT
 
 @app.command()
 def preempt(
-    job: Annotated[str, typer.Argument(help="Spot job that runs, by id or name.")],
+    job: Annotated[
+        str | None,
+        typer.Argument(metavar="[JOB]", help="Spot job that runs, by id or name; the newest one if not given."),
+    ] = None,
     remote: options.Remote = "local",
     form: options.Output = Format.TEXT,
 ) -> None:
