@@ -34,6 +34,7 @@ _COMMANDS = (
     _Command("init", "init:init", _TRAIN),
     _Command("push", "push:push", _TRAIN),
     _Command("run", "run:run", _TRAIN, epilog=_RUN_EXAMPLE),
+    _Command("sweep", "sweep:sweep", _TRAIN),
     _Command("resume", "resume:resume", _TRAIN),
     _Command("recreate", "change:recreate", _TRAIN),
     _Command("update", "change:update", _TRAIN),
