@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from truss_train_core.api.flows import Flow, emit, now, pause, rest
+from truss_train_core.api.flows import Flow, Glance, emit, now, pause, rest
 from truss_train_core.errors import (
     RateLimited,
     ServerError,
@@ -79,6 +79,7 @@ def wait_until(
     pace: Callable[[T], float],
     limits: Limits,
     overdue: Callable[[float], WaitTimeout],
+    glance: Callable[[], Glance[Any] | None] = lambda: None,
 ) -> Flow[T]:
     """Ask until the answer is one to be content with, and return that.
 
@@ -88,6 +89,7 @@ def wait_until(
         pace: seconds until the next question, given the last answer; jitter is added.
         limits: how long to wait.
         overdue: the error for a wait that took this many seconds.
+        glance: what is enough of a look while the last answer holds, if there is such a thing.
 
     Raises:
         WaitTimeout: from `overdue`.
@@ -111,4 +113,17 @@ def wait_until(
                 raise overdue(spent) from error
         if error:
             raise error
-        yield from rest(min(jittered(interval), left), min(interval, left))
+        yield from rest(min(jittered(interval), left), min(interval, left), _until(began, limits, glance()))
+
+
+def _until(began: float, limits: Limits, glance: Glance[T] | None) -> Glance[T] | None:
+    """The glance, where it is not enough any more for the last interval before the timeout."""
+    if glance is None or limits.timeout is None:
+        return glance
+    still, end = glance.still, began + limits.timeout
+
+    def in_time(answer: T, at: float) -> float | None:
+        interval = still(answer, at)
+        return interval if interval is not None and at + interval < end else None
+
+    return replace(glance, still=in_time)

@@ -59,7 +59,7 @@ def test_rubbish_is_an_unexpected_answer_and_forgets_nothing(rubbish: bytes) -> 
     bodies = [body(job("a")), rubbish, body(job("a"))]
     clock = ManualClock()
     transport = httpx.MockTransport(lambda request: httpx.Response(200, content=bodies.pop(0)))
-    remote = Remote(name="test", api_url="https://api.baseten.co", web_url="https://app.baseten.co", key="k")  # type: ignore[arg-type]
+    remote = Remote(name="test", api_url="https://api.baseten.co", web_url="https://app.baseten.co", key="k")
     with Client(remote, share=2.0, clock=clock, transport=transport) as client:
         first = client.send(endpoints.active_jobs())
         clock.advance(3)

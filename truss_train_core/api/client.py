@@ -38,6 +38,7 @@ from truss_train_core.api.flows import (
     resume,
 )
 from truss_train_core.api.request import Request
+from truss_train_core.api.resting import SharedRests
 from truss_train_core.api.retry import Retry
 from truss_train_core.api.sharing import AsyncSharedAnswers, Moments, SharedAnswers
 from truss_train_core.errors import Unreachable
@@ -261,6 +262,7 @@ class AsyncClient(_Sender):
     ) -> None:
         super().__init__(remote, retry=retry, share=share, clock=clock)
         self._shared = AsyncSharedAnswers(share, self._clock)
+        self._rests = SharedRests(self._moments, self._clock, self.send)
         self._http = httpx.AsyncClient(**self._http_settings(), transport=transport)
 
     async def send(self, request: Request[T]) -> T:
@@ -304,7 +306,7 @@ class AsyncClient(_Sender):
             async with turns.sending:
                 return await self.send(effect)
         if isinstance(effect, Pause):
-            return await self._clock.asleep(self._length(effect))
+            return await self._pause(effect)
         if isinstance(effect, Now):
             return self._clock.now()
         if isinstance(effect, Emit):
@@ -312,6 +314,12 @@ class AsyncClient(_Sender):
         if isinstance(effect, Work):
             return await asyncio.to_thread(effect.function)
         return await self._together(effect, turns)
+
+    async def _pause(self, pause: Pause) -> None:
+        if self._share and isinstance(pause, Rest) and pause.glance:
+            await self._rests.rest(pause.interval, pause.glance)
+        else:
+            await self._clock.asleep(self._length(pause))
 
     async def _together(self, effect: Together, turns: _Turns) -> list[Any]:
         tasks = [asyncio.create_task(self._run(flow, turns)) for flow in effect.flows]

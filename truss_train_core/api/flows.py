@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,14 +45,30 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Glance(Generic[T]):
+    """What is enough of a look as long as nothing has happened, so that a client can look for many who rest.
+
+    Attributes:
+        request: a shared one.
+        still: given its answer and the time, the seconds for which to rest on, at most; None where there is something
+            to do. It may be called any number of times, and must not raise.
+    """
+
+    request: Request[T]
+    still: Callable[[T, float], float | None]
+
+
+@dataclass(frozen=True)
 class Rest(Pause):
     """A pause between two looks. A client whose answers are shared may end it earlier: when others look, too.
 
     Attributes:
         interval: the longest that it may take then.
+        glance: with which such a client may prolong it, for as long as there is nothing to do.
     """
 
     interval: float
+    glance: Glance[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,9 +115,9 @@ def pause(seconds: float) -> Flow[None]:
     yield Pause(seconds)
 
 
-def rest(seconds: float, interval: float) -> Flow[None]:
-    """Let `seconds` pass, or less than `interval` until others of the same client look, too."""
-    yield Rest(seconds, interval)
+def rest(seconds: float, interval: float, glance: Glance[Any] | None = None) -> Flow[None]:
+    """Let `seconds` pass, or less than `interval` until others of the same client look, too; see `Rest`."""
+    yield Rest(seconds, interval, glance)
 
 
 def now() -> Flow[float]:

@@ -129,5 +129,9 @@ class Moments:
         """
         if interval <= 0:
             return 0.0
-        apart = self._LONGEST / 2.0 ** max(0, math.ceil(math.log2(self._LONGEST / interval)))
+        apart = self.apart(interval)
         return apart - (now - self._offset) % apart
+
+    def apart(self, interval: float) -> float:
+        """Seconds between those moments that lie at most `interval` seconds apart, which is not 0."""
+        return self._LONGEST / 2.0 ** max(0, math.ceil(math.log2(self._LONGEST / interval)))

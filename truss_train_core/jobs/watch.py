@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from truss_train_core.api import endpoints
-from truss_train_core.api.flows import Flow, emit, now, send
-from truss_train_core.api.models import JobStatus, TrainingJob
+from truss_train_core.api.flows import Flow, Glance, emit, now, send
+from truss_train_core.api.models import JobsAnswer, JobStatus, TrainingJob
+from truss_train_core.api.request import Request
 from truss_train_core.errors import ApiError, JobFailed, JobNotFound, NotFound, Unreachable, WaitTimeout
 from truss_train_core.events import ApiOutage, JobStatusChanged, Notice
 from truss_train_core.jobs.stopping import describe
@@ -51,8 +52,7 @@ def poll(jobs: Sequence[TrainingJob]) -> Flow[dict[str, TrainingJob]]:
     One call for all of them, of the project where it is one and of the account otherwise, and one for each job that
     is no longer among the active ones. The first is a call that many waits can share, see `Client(share=…)`.
     """
-    projects = {job.training_project_id for job in jobs}
-    answer = yield from send(_active_jobs(next(iter(projects)) if len(projects) == 1 else None))
+    answer = yield from send(_question(jobs))
     found: dict[str, TrainingJob] = {}
     for job in jobs:
         try:
@@ -63,6 +63,11 @@ def poll(jobs: Sequence[TrainingJob]) -> Flow[dict[str, TrainingJob]]:
         except NotFound:
             continue
     return found
+
+
+def _question(jobs: Iterable[TrainingJob]) -> Request[JobsAnswer]:
+    projects = {job.training_project_id for job in jobs}
+    return _active_jobs(next(iter(projects)) if len(projects) == 1 else None)
 
 
 def wait(
@@ -106,7 +111,12 @@ def wait_all(
     if not watch.pending:
         return {}
     yield from wait_until(
-        lambda pending: not pending, watch.look, pace=watch.interval, limits=limits, overdue=watch.overdue
+        lambda pending: not pending,
+        watch.look,
+        pace=watch.interval,
+        limits=limits,
+        overdue=watch.overdue,
+        glance=watch.glance,
     )
     return watch.ended
 
@@ -155,6 +165,20 @@ class _Watch:
             if job.is_terminal and (yield from self._settled(job, at)):
                 self.ended[job_id] = self.pending.pop(job_id)
         return self.pending
+
+    def glance(self) -> Glance[JobsAnswer] | None:
+        """What is enough of a look while all jobs are as they were: companions come along with every look."""
+        return None if self.companions else Glance(_question(self.pending.values()), self.still)
+
+    def still(self, answer: JobsAnswer, at: float) -> float | None:
+        """Seconds until the next look, where the answer leaves nothing to do."""
+        for job_id, job in self.pending.items():
+            latest = answer.by_id.get(job_id)
+            if latest is None or latest.current_status != job.current_status or latest.is_terminal:
+                return None
+            self.pending[job_id] = latest
+        self.at = at
+        return self.interval(self.pending)
 
     def interval(self, pending: Mapping[str, TrainingJob]) -> float:
         return min(self.pace.interval(job, self.at - self.seen[job.id][1]) for job in pending.values())
