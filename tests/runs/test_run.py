@@ -15,13 +15,14 @@ from world import (
     Fault,
     JobScript,
     Killed,
+    Line,
     World,
     away,
     broken,
     hf_checkpoint,
 )
 
-from truss_train_core import package, waiting
+from truss_train_core import jobs, package, waiting
 from truss_train_core.definitions import (
     BasetenCheckpoint,
     CheckpointingConfig,
@@ -41,8 +42,10 @@ from truss_train_core.events import (
     AttemptStarted,
     CheckpointChosen,
     CheckpointSeen,
+    DeploymentCreated,
     DeploymentStatusChanged,
     JobStatusChanged,
+    JobSubmitted,
     LogLines,
     ModelAnswered,
     Notice,
@@ -292,7 +295,53 @@ def test_the_log_is_emitted_unless_the_plan_says_otherwise(world: World, tmp_pat
     assert not quiet.heard(LogLines)
 
 
+def printing(world: World, **visible: float) -> Callable[[Any], None]:
+    """A listener by which the first job prints lines in its tenth second, each visible some seconds after its start."""
+
+    def listen(event: Any) -> None:
+        if isinstance(event, JobSubmitted):
+            job = world.jobs[0]
+            printed = int((job.created + 10) * 1e9)
+            job.lines = [
+                Line(printed + n, text, "g00r0", job.created + at) for n, (text, at) in enumerate(visible.items())
+            ]
+
+    return listen
+
+
+def test_late_lines_of_the_log_keep_nobody_waiting_and_are_not_lost(world: World, tmp_path: Path) -> None:
+    world.script, world.listener = attempts(completes(10)), printing(world, early=10, late=19, last=24)
+    start(world, plan(tmp_path))
+    told: list[Any] = []
+    for event in world.events:
+        if isinstance(event, LogLines):
+            told += [line.message for line in event.lines]
+        elif isinstance(event, DeploymentCreated) or (
+            isinstance(event, DeploymentStatusChanged) and event.status == "ACTIVE"
+        ):
+            told.append(type(event))
+    assert told == ["early", DeploymentCreated, "late", "last", DeploymentStatusChanged]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_late_lines_are_not_lost_where_nothing_follows(world: World, tmp_path: Path, goes_on: bool) -> None:
+    world.script, world.listener = attempts(completes()), printing(world, early=10, late=24)
+    if goes_on:
+        with pytest.raises(NoUsableCheckpoint):
+            start(world, plan(tmp_path))
+    else:
+        start(world, plan(tmp_path, best=None, deploy=None, question=None))
+    assert [line.message for event in world.heard(LogLines) for line in event.lines] == ["early", "late"]
+
+
 # ---------------------------------------------------------------- killed and continued
+
+
+@pytest.fixture
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks that are far apart from the first one on: there are fewer points to be killed at, of no other kind."""
+    monkeypatch.setattr("truss_train_core.jobs.LIVE", jobs.Pace(longest=10.0))
+    monkeypatch.setattr("truss_train_core.deployments.serving.FIRST_LOOKS", 3.0)
 
 
 def whole_story(folder: Path) -> tuple[World, RunPlan]:
@@ -301,6 +350,7 @@ def whole_story(folder: Path) -> tuple[World, RunPlan]:
     return world, plan(folder)
 
 
+@pytest.mark.usefixtures("calm")
 def test_killed_before_or_after_any_effect_and_continued_it_ends_the_same_way(tmp_path: Path) -> None:
     world, story = whole_story(tmp_path)
     expected = start(world, story)
@@ -462,7 +512,7 @@ def test_a_twin_that_comes_late_is_noticed_within_a_minute_and_the_older_one_sta
     )
 
     def arrive(event: Any) -> None:
-        if isinstance(event, JobStatusChanged) and len(world.jobs) == 1:
+        if isinstance(event, JobStatusChanged) and event.status.endswith("RUNNING") and len(world.jobs) == 1:
             twin = world.add_job("p1", world.jobs[0].body, script)
             twin.created = world.jobs[0].created + created
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from truss_train_core.api import endpoints
-from truss_train_core.api.flows import Flow, emit, send
+from truss_train_core.api.flows import Flow, emit, now, send
 from truss_train_core.api.models import Deployment
 from truss_train_core.deployments.deploying import describe
 from truss_train_core.deployments.requests import labels_in
@@ -18,7 +18,9 @@ from truss_train_core.waiting import Limits, patiently, wait_until
 AN_HOUR = Limits(timeout=3600.0)
 """What a deployment may take to serve, unless one says otherwise."""
 LOOK_INTERVAL = 3.0
-"""Seconds between two looks at a deployment."""
+"""Seconds between two looks at a deployment that has been in its status for some time."""
+FIRST_LOOKS = 0.25
+"""Seconds between the first looks at one; the pause then is a quarter of the time in that status."""
 WAKING_LIMIT = 600.0
 """Seconds that a deployment may take to wake up and answer."""
 LAST_LINES = 5
@@ -67,7 +69,7 @@ def wait_until_serving(deployment: Deployment, *, limits: Limits = AN_HOUR) -> F
         yield from wait_until(
             lambda current: current.is_ready,
             watch.look,
-            pace=lambda _: LOOK_INTERVAL,
+            pace=watch.interval,
             limits=limits,
             overdue=watch.overdue,
         )
@@ -90,6 +92,7 @@ class _Watch:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.told = ""
+        self.at = self.since = 0.0  # of the last look, and of the first one in this status
         self.twins = TwinWatch()
 
     def look(self) -> Flow[Deployment]:
@@ -98,8 +101,9 @@ class _Watch:
         except NotFound as error:
             raise self._failed("was deleted") from error
         self.deployment = current = yield from self.twins(current)
+        self.at = yield from now()
         if current.status != self.told:
-            self.told = current.status
+            self.told, self.since = current.status, self.at
             yield from emit(
                 DeploymentStatusChanged(model_id=current.model_id, deployment_id=current.id, status=current.status)
             )
@@ -107,6 +111,9 @@ class _Watch:
             lines = yield from _last_lines(current)
             raise self._failed(f"is {current.status}{f': {lines}' if lines else ''}")
         return current
+
+    def interval(self, _: Deployment) -> float:
+        return min(LOOK_INTERVAL, max(FIRST_LOOKS, (self.at - self.since) / 4.0))
 
     def overdue(self, seconds: float) -> WaitTimeout:
         current = self.deployment

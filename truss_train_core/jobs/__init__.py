@@ -10,7 +10,7 @@ For example, to follow a job that runs already to its end:
 
 from truss_train_core.api.models import TrainingJob
 from truss_train_core.jobs.finding import fetch, find, find_active, find_project, metrics
-from truss_train_core.jobs.logs import fetch_log, follow, log_start, read_log
+from truss_train_core.jobs.logs import LogReader, fetch_log, follow, log_start, read_log
 from truss_train_core.jobs.names import job_name, run_key
 from truss_train_core.jobs.stopping import describe, get, stop
 from truss_train_core.jobs.submission import Submitted, TwinWatch, Upload, look_up, submit, submit_once
@@ -20,6 +20,7 @@ __all__ = [
     "CALM",
     "LIVE",
     "Companion",
+    "LogReader",
     "Pace",
     "Submitted",
     "TrainingJob",

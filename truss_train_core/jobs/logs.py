@@ -19,7 +19,6 @@ import hashlib
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, now, pause, send
@@ -95,23 +94,44 @@ def follow(
     Raises:
         WaitTimeout, JobNotFound, ApiError, Unreachable: as `wait`.
     """
-    began = yield from now()
-    reader = _Reader(cursor or log_start(job))
+    reader = LogReader(job, cursor)
     ended = yield from wait(job, limits=limits, pace=pace, companions=(reader.read, *companions))
-    if not job.is_terminal or began - ended.updated_at.timestamp() < LATE_MILLIS / 1000:
-        for seconds in GRACE:
-            yield from pause(seconds)
-            yield from passed_over(reader.read(ended))
+    yield from reader.read_late(ended)
     return ended
 
 
-@dataclass
-class _Reader:
-    cursor: LogCursor
+class LogReader:
+    """Emits the log of a job that is waited for: its `read` is a companion of the wait.
+
+    For those who go on when the job has ended, and look for late lines beside that; `follow` does all in one.
+
+    Args:
+        job: which, as it is when the wait begins.
+        cursor: where an earlier reader stopped; None for the beginning.
+    """
+
+    def __init__(self, job: TrainingJob, cursor: LogCursor | None = None) -> None:
+        self._job = job
+        self._cursor = cursor or log_start(job)
+        self._began: float | None = None
 
     def read(self, job: TrainingJob) -> Flow[None]:
+        """Emit what the log holds beyond what was read."""
+        if self._began is None:
+            self._began = yield from now()
         if not job.is_queued:
-            self.cursor = yield from read_log(job, self.cursor)
+            self._cursor = yield from read_log(job, self._cursor)
+
+    def read_late(self, ended: TrainingJob) -> Flow[None]:
+        """Emit the lines that become visible in the next ten seconds. At once done where the job had ended long before.
+
+        Where the log cannot be read, whoever watches is told, and nobody else.
+        """
+        if self._job.is_terminal and (self._began or 0.0) - ended.updated_at.timestamp() >= LATE_MILLIS / 1000:
+            return
+        for seconds in GRACE:
+            yield from pause(seconds)
+            yield from passed_over(self.read(ended))
 
 
 def _read_page(

@@ -23,6 +23,7 @@ from truss_train_core.errors import BudgetSpent, DeploymentFailed, JobNotFound, 
 from truss_train_core.events import AttemptEnded, AttemptStarted, ModelAnswered, Resuming
 from truss_train_core.pushing import push_once_flow
 from truss_train_core.runs.attempts import cause_of, next_attempt, open_references, project_of, why_not_again
+from truss_train_core.runs.beside import beside
 from truss_train_core.runs.budget import Usage, refuse_if_spent, usage, within
 from truss_train_core.runs.deadline import on_capacity_in_time
 from truss_train_core.runs.early import EarlyStop
@@ -60,9 +61,7 @@ def run(plan: RunPlan, record: RunRecord) -> Flow[RunRecord]:
         TrussTrainError: anything else; run again with the last record.
     """
     yield from emit(RecordChanged(record=record))
-    while not record.is_final:
-        record = yield from step(record, plan)
-        yield from emit(RecordChanged(record=record))
+    record = yield from _all_steps(record, plan)
     if record.phase == "failed":
         raise RunFailed(
             f"Run {record.key} of project {record.project_name!r} failed: {record.failure}",
@@ -76,6 +75,22 @@ def step(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
     if record.is_final:
         return record
     return (yield from _STEPS[record.phase](record, plan))
+
+
+def _all_steps(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+    """The steps that are left. Once the training is done, late lines of its log keep nobody waiting."""
+    while not record.is_final:
+        late = None
+        if record.phase == "training":
+            record, late = yield from _train(record, plan)
+        else:
+            record = yield from step(record, plan)
+        yield from emit(RecordChanged(record=record))
+        if late and record.phase in ("choosing", "done"):
+            return (yield from beside(_all_steps(record, plan), late))
+        if late:
+            yield from late
+    return record
 
 
 # ---------------------------------------------------------------- the steps
@@ -101,29 +116,38 @@ def _submit(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
     )
 
 
-def _train(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+def _train_to_the_last_line(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
+    record, late = yield from _train(record, plan)
+    yield from late
+    return record
+
+
+def _train(record: RunRecord, plan: RunPlan) -> Flow[tuple[RunRecord, Flow[None]]]:
+    """The next record, and a flow that looks for late lines of the log."""
     attempt = record.attempt
     try:
-        job = yield from _wait(record, plan)
+        job, late = yield from _wait(record, plan)
     except (JobNotFound, BudgetSpent) as error:
         ended = attempt.model_copy(update={"cause": "stopped", "message": shortened(error.message, MESSAGE)})
-        return record.with_attempt(ended, phase="resuming")
+        return record.with_attempt(ended, phase="resuming"), _nothing()
     cause = cause_of(job)
     if cause == "stopped":
         # It may have been stopped as the newer of two twins: then the run goes on with the older.
         older = yield from _patiently(plan, lambda: jobs.look_up(job.training_project_id, attempt.job_name))
         if older and older.id != job.id:
-            return record.with_attempt(attempt.model_copy(update={"job_id": older.id, "status": older.current_status}))
+            ours = attempt.model_copy(update={"job_id": older.id, "status": older.current_status})
+            return record.with_attempt(ours), late
     message = None if cause == "completed" else shortened(job.error_message, MESSAGE)
     if cause == "stopped" and (verdict := (yield from _verdict(job, plan))):
         cause, message = "stopped early", shortened(verdict, MESSAGE)
     yield from emit(AttemptEnded(number=attempt.number, job_id=job.id, cause=cause, message=message))
-    return record.with_attempt(
+    record = record.with_attempt(
         attempt.model_copy(update={"status": job.current_status, "cause": cause, "message": message}),
         failures=record.failures + (cause == "failed"),
         preemptions=record.preemptions + (cause == "preempted"),
         phase=_after_training(plan) if cause in ("completed", "stopped early") else "resuming",
     )
+    return record, late
 
 
 def _resume(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
@@ -176,7 +200,7 @@ def _ask(record: RunRecord, plan: RunPlan) -> Flow[RunRecord]:
 _STEPS: Mapping[Phase, Callable[[RunRecord, RunPlan], Flow[RunRecord]]] = {
     "starting": _start,
     "submitting": _submit,
-    "training": _train,
+    "training": _train_to_the_last_line,
     "resuming": _resume,
     "choosing": _choose,
     "deploying": _deploy,
@@ -199,17 +223,24 @@ def _origin(record: RunRecord, plan: RunPlan) -> Flow[tuple[CheckpointRef, ...]]
     return tuple(pinned)
 
 
-def _wait(record: RunRecord, plan: RunPlan) -> Flow[TrainingJob]:
+def _wait(record: RunRecord, plan: RunPlan) -> Flow[tuple[TrainingJob, Flow[None]]]:
+    """The job as it has ended, its log read, and a flow that looks for late lines."""
     job = yield from _patiently(plan, lambda: _get_job(record, record.attempt.job_id))
-    follow = jobs.follow if plan.follow_logs else jobs.wait
+    log = jobs.LogReader(job) if plan.follow_logs else None
 
     def wait(*more: jobs.Companion) -> Flow[TrainingJob]:
+        read = [log.read] if log else []
         early = [EarlyStop(plan.verdict)] if plan.verdict else []
-        companions: list[jobs.Companion] = [jobs.TwinWatch(), checkpoints.CheckpointWatch(), *early, *more]
-        return follow(job, limits=plan.training, companions=companions)
+        companions: list[jobs.Companion] = [*read, jobs.TwinWatch(), checkpoints.CheckpointWatch(), *early, *more]
+        return jobs.wait(job, limits=plan.training, pace=jobs.LIVE if log else jobs.CALM, companions=companions)
 
     before = (yield from _patiently(plan, lambda: usage(record, without=job.id))) if plan.budget else Usage()
-    return (yield from within(plan.budget, before, job, wait))
+    ended = yield from within(plan.budget, before, job, wait)
+    return ended, log.read_late(ended) if log else _nothing()
+
+
+def _nothing() -> Flow[None]:
+    yield from ()
 
 
 def _verdict(job: TrainingJob, plan: RunPlan) -> Flow[str | None]:
