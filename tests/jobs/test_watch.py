@@ -61,6 +61,8 @@ def test_the_interval_grows_with_the_time_in_a_status(world: World) -> None:
     pace, job = jobs.Pace(), add(world, JobScript([(0, "RUNNING")]))
     intervals = [pace.interval(job, age) for age in (0, 60, 600, 3600, 7200, 9e9)]
     assert intervals == [2.0, 2.0, 2.5, 15.0, 30.0, 30.0]
+    live = [jobs.LIVE.interval(job, age) for age in (0, 2, 8, 60, 600, 9e9)]
+    assert live == [0.25, 0.5, 2.0, 2.0, 2.5, 10.0]
 
 
 def test_many_jobs_of_a_project_take_one_call_per_look_and_one_for_each_that_ended(world: World) -> None:

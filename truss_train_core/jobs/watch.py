@@ -28,8 +28,9 @@ SYNC_LIMIT = 30 * 60.0
 class Pace:
     """Seconds between two looks: `shortest` at first, growing with the time spent in a status, up to `longest`.
 
-    The pause is a part of that time: a 240th while the job runs, a sixtieth in any other status. So a job that
-    ends in its first minutes is seen to end at once, and one that trains for days is asked after twice a minute.
+    The pause is a part of that time: a quarter until that is 2 s, then a 240th while the job runs and a sixtieth in any
+    other status. So a job that ends in its first minutes is seen to end at once, and one that trains for days is asked
+    after twice a minute.
     """
 
     shortest: float = 2.0
@@ -38,11 +39,11 @@ class Pace:
     def interval(self, job: TrainingJob, age: float) -> float:
         """Seconds until the next look at a job that has been in its status for `age` seconds."""
         part = 240.0 if job.current_status == JobStatus.RUNNING else 60.0
-        return min(self.longest, max(self.shortest, age / part))
+        return min(self.longest, max(self.shortest, min(2.0, age / 4.0), age / part))
 
 
 CALM = Pace()
-LIVE = Pace(longest=10.0)
+LIVE = Pace(shortest=0.25, longest=10.0)
 """For someone who looks on."""
 
 
