@@ -68,10 +68,15 @@ def push(
 
 
 def push_flow(
-    project: TrainingProject, source_dir: Path, *, team_id: str | None = None, progress: Progress | None = None
+    project: TrainingProject,
+    source_dir: Path,
+    *,
+    packed: package.Package | None = None,
+    team_id: str | None = None,
+    progress: Progress | None = None,
 ) -> Flow[Submitted]:
-    """As `push`, for a client of one's own."""
-    upload, user_env = yield from _pack(project, source_dir, progress)
+    """As `push`, for a client of one's own; `packed` is what `prepare` said, where it was asked already."""
+    upload, user_env = yield from _pack(project, source_dir, packed, progress)
     return (yield from jobs.submit(project, upload, user_env=user_env, team_id=team_id))
 
 
@@ -82,7 +87,7 @@ def push_once_flow(
 
     See `jobs.submit_once`; `jobs.job_name` makes such a name.
     """
-    upload, user_env = yield from _pack(project, source_dir, progress)
+    upload, user_env = yield from _pack(project, source_dir, None, progress)
     return (yield from jobs.submit_once(project, upload, user_env=user_env, team_id=team_id))
 
 
@@ -142,11 +147,11 @@ def _as_result(model: Wire) -> PushResult:
 
 
 def _pack(
-    project: TrainingProject, source_dir: Path, progress: Progress | None
+    project: TrainingProject, source_dir: Path, packed: package.Package | None, progress: Progress | None
 ) -> Flow[tuple[jobs.Upload, dict[str, Any]]]:
-    packed = yield from work(lambda: prepare(project, source_dir))
+    found = packed or (yield from work(lambda: prepare(project, source_dir)))
     user_env = yield from work(lambda: package.user_env(source_dir))
-    return _upload(packed, progress), user_env
+    return _upload(found, progress), user_env
 
 
 def _upload(packed: package.Package, progress: Progress | None) -> jobs.Upload:

@@ -76,7 +76,8 @@ def push(
     with connect(remote, deadline=PATIENTLY if tail else AT_ONCE) as client:
         config_files.report(packed)
         with interruptible(_may_be_created), upload_bar(package.archive_size(packed)) as progress:
-            flow = pushing.push_flow(pushing.for_team(project, client.remote), directory, progress=progress)
+            project = pushing.for_team(project, client.remote)
+            flow = pushing.push_flow(project, directory, packed=packed, progress=progress)
             submitted = client.run(flow, on_event=listener)
         if tail:
             follow(client, submitted.job, form)
