@@ -17,7 +17,7 @@ from truss_train_core.api.models import LOG_LIMIT, LogsAnswer, TrainingJob
 from truss_train_core.events import LogLines
 from truss_train_core.testing import ManualClock
 
-OURS, PARSING, MODELS = "`jobs.follow`", "`json.loads` alone", "parsing into models alone"
+OURS, PARSING, MODELS = "`jobs.follow`", "`json.loads` alone", "parsing into lines alone"
 KINDS = {OURS: "follow", PARSING: "parse", MODELS: "models"}
 SIZES = (1000, 10_000, 100_000, 1_000_000)
 ENDED = 1_750_000_000
@@ -34,7 +34,7 @@ def measure(quick: bool) -> Result:
     return Result(
         title=f"Following {most:,} lines of the log of a finished job",
         goals=(
-            Goal("processor time, of parsing into models alone", _ratio(found, most, MODELS), 2),
+            Goal("processor time, of `json.loads` alone", _ratio(found, most, PARSING), 2),
             Goal("lines that are lost or come twice", abs(most - ours[most]["lines"]), 0, ""),
             Goal("peak memory, of that for the fewest lines", ours[most]["peak"] / ours[sizes[0]]["peak"], 1.1),
         ),
@@ -52,8 +52,8 @@ def measure(quick: bool) -> Result:
             Growth(f"{what} of {OURS}", unit, {size: cost[key] / scale for size, cost in ours.items()})
             for what, unit, key, scale in (("processor time", "s", "processor", 1), ("peak memory", "MB", "peak", 1e6))
         ],
-        remark="The API is a transport in the same process, and its cost is taken off. Of `json.loads` "
-        f"alone, which makes dicts, ours is {number(_ratio(found, most, PARSING))} ×.",
+        remark="The API is a transport in the same process, and its cost is taken off. Of parsing into lines alone, "
+        f"whose fields are checked, ours is {number(_ratio(found, most, MODELS))} ×.",
     )
 
 
