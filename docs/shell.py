@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pages import ROOT, Block
@@ -67,8 +69,13 @@ def typed(blocks: Sequence[Block], folder: Path, functions: str, environment: Ma
         "PS4": "+ ${SECONDS} s: ",
         **environment,
     }
-    done = subprocess.run(
-        ["bash", "-x", "page.sh"], cwd=folder, env=variables, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=ENDS_WITHIN, check=False,
+    bash = subprocess.Popen(
+        ["bash", "-x", "page.sh"], cwd=folder, env=variables, text=True, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    try:
+        said, _ = bash.communicate(timeout=ENDS_WITHIN)
+    finally:
+        with suppress(ProcessLookupError):  # where nothing of it runs any more
+            os.killpg(bash.pid, signal.SIGKILL)
+    assert bash.returncode == 0, said
