@@ -46,6 +46,7 @@ STARTED = (JobStatus.CREATED, JobStatus.DEPLOYING, JobStatus.RUNNING)
 UNFINISHED = (JobStatus.PENDING, *STARTED)
 """All statuses that are not final, in their order."""
 _SYNCING, _SYNCED = "SYNCING", "COMPLETED"
+_PENDING = Job.status == JobStatus.PENDING
 
 
 # ---------------------------------------------------------------- from a request to the queue
@@ -209,16 +210,18 @@ def _place(status: str) -> int:
 def admit(platform: Platform) -> None:
     """Let those jobs out of the queue whose turn it is, and tell the others what they wait for."""
     with platform.database.reading() as session:
-        if session.scalar(select(Job.seq).where(Job.status == JobStatus.PENDING).limit(1)) is None:
+        if session.scalar(select(Job.seq).where(_PENDING).limit(1)) is None:
             return
     with platform.database.writing() as session:
         waiting, running = _claims(session, (JobStatus.PENDING,)), _claims(session, STARTED)
         planned = plan(waiting, running, platform.capacity, _limits(session))
-        for job in session.scalars(select(Job).where(Job.status == JobStatus.PENDING)):
-            if job.id in planned.start:
+        told = {(id_, text) for id_, text in session.execute(select(Job.id, Job.error_message).where(_PENDING))}
+        news = dict(planned.advice.items() - told)  # most jobs go on waiting for what they waited for
+        for job in session.scalars(select(Job).where(Job.id.in_((*planned.start, *news)))):
+            if job.id in news:
+                job.error_message = news[job.id]
+            else:
                 _set_status(job, JobStatus.CREATED, platform.now(), None)
-            elif job.id in planned.advice:
-                job.error_message = planned.advice[job.id]
 
 
 def _claims(session: Session, statuses: tuple[str, ...]) -> list[Claim]:

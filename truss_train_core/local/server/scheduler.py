@@ -69,9 +69,11 @@ def plan(
     advice: dict[str, str] = {}
     waiting: Counter[str] = Counter()
     held: set[tuple[str, str]] = set()
-    for claim in sorted(queued, key=lambda claim: (-claim.priority, claim.seq)):
+    in_turn = sorted(queued, key=lambda claim: (-claim.priority, claim.seq))
+    sizes = {pool: pool_size(pool, capacity) for pool in {claim.pool for claim in in_turn}}  # cores: a system call each
+    for claim in in_turn:
         pool, of_team, need = claim.pool, (claim.team_id, claim.pool), _count(claim.amount, claim.pool)
-        size, limit = pool_size(pool, capacity), limits.get(of_team)
+        size, limit = sizes[pool], limits.get(of_team)
         if pool in capacity and claim.amount > size:
             advice[claim.job_id] = (
                 f"This job needs {need}, and the platform has {size}: it cannot start. "
