@@ -50,7 +50,8 @@ def test_a_name_tells_its_run_and_attempt() -> None:
     key = run_key("a", "run")
 
     assert attempt_of(job_name("digits", key, 12)) == (key, 12)
-    for name in ("digits", "digits-1", f"digits-{key}", f"digits-{key}-0", f"{key}-1"):
+    assert attempt_of(job_name("digits", f"{key}abcdef", 1)) == (f"{key}abcdef", 1)
+    for name in ("digits", "digits-1", f"digits-{key}", f"digits-{key}abc-1", f"digits-{key}-0", f"{key}-1"):
         assert attempt_of(name) is None
 
 

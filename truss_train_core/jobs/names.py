@@ -33,6 +33,9 @@ def job_name(base: str | None, key: str, attempt: int) -> str:
 
 
 def attempt_of(name: str) -> tuple[str, int] | None:
-    """The run's key and the attempt that a name carries; None for a name that `job_name` did not make."""
-    match = re.fullmatch(r".+-([0-9a-f]{10})-([1-9]\d*)", name)
+    """The run's key and the attempt that a name carries; None for a name that `job_name` did not make.
+
+    A key is one from `run_key`, or of 16 characters: Prefect's begins with one of a flow run and ends with its task's.
+    """
+    match = re.fullmatch(r".+-([0-9a-f]{10}(?:[0-9a-f]{6})?)-([1-9]\d*)", name)
     return (match[1], int(match[2])) if match else None
