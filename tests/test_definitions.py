@@ -44,7 +44,9 @@ from truss_train_core.definitions import (
 )
 
 MODELS = [
-    value for value in vars(definitions).values() if isinstance(value, type) and issubclass(value, pydantic.BaseModel)
+    value
+    for value in (getattr(definitions, name) for name in definitions.__all__)
+    if isinstance(value, type) and issubclass(value, pydantic.BaseModel)
 ]
 
 

@@ -6,7 +6,14 @@ They are values that users write, and only pydantic stands behind them: no file,
 They accept what the SDK accepts and are kinder: enums also take their text in any case, numbers have ranges, and an
 unknown field is an error that names the nearest known one. What they refuse is a `pydantic.ValidationError`, which is
 a ValueError.
+
+Those of a deployment are loaded on first use: a DAG or flow file that trains builds none.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ._checkpoints import (
     BasetenCheckpoint,
@@ -19,20 +26,6 @@ from ._checkpoints import (
     NamedCheckpointReference,
 )
 from ._compute import Accelerator, AcceleratorSpec, AvailabilityModel, Compute
-from ._deploy import (
-    DEFAULT_LORA_RANK,
-    LORA_RANKS,
-    Checkpoint,
-    CheckpointList,
-    DeployCheckpointsConfig,
-    DeployCheckpointsRuntime,
-    FullCheckpoint,
-    LocalServer,
-    LoRACheckpoint,
-    LoRADetails,
-    ModelWeightsFormat,
-    WhisperCheckpoint,
-)
 from ._docker import (
     AWSAssumeRoleDockerAuth,
     AWSIAMDockerAuth,
@@ -59,6 +52,22 @@ from ._training import (
     Workspace,
 )
 from ._weights import WeightsAuth, WeightsAuthMethod, WeightsSource
+
+if TYPE_CHECKING:
+    from ._deploy import (
+        DEFAULT_LORA_RANK,
+        LORA_RANKS,
+        Checkpoint,
+        CheckpointList,
+        DeployCheckpointsConfig,
+        DeployCheckpointsRuntime,
+        FullCheckpoint,
+        LocalServer,
+        LoRACheckpoint,
+        LoRADetails,
+        ModelWeightsFormat,
+        WhisperCheckpoint,
+    )
 
 __all__ = [
     "DEFAULT_INTERACTIVE_SESSION_TIMEOUT_MINUTES",
@@ -110,3 +119,15 @@ __all__ = [
     "WhisperCheckpoint",
     "Workspace",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:  # and not above: of a deployment
+        value = getattr(import_module(f"{__name__}._deploy"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
