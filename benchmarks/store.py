@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
             return {"data": {"teams": [{"id": "team", "name": "bench", "default": True}]}}
         if path.endswith("/blobs/credentials/train"):
             keys = {"aws_access_key_id": "id", "aws_secret_access_key": "secret", "aws_session_token": "token"}
-            here = f"http://127.0.0.1:{self.server.server_address[1]}"
+            here = f"http://{self.headers['Host']}"
             return {"s3_bucket": "bucket", "s3_key": "archive.tgz", "creds": {**keys, "endpoint_url": here}}
         if path.endswith("/jobs"):
             return {"training_job": JOB}

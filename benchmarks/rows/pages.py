@@ -88,7 +88,8 @@ def share_of_a_core(served: LocalPlatform, during: Callable[[], object]) -> floa
     began, before = time.monotonic(), process.cpu_times()
     during()
     after = process.cpu_times()
-    return (after.user + after.system - before.user - before.system) / (time.monotonic() - began)
+    spent = after.user + after.system - before.user - before.system
+    return float(spent / (time.monotonic() - began))
 
 
 async def follow_all(http: httpx.Client, paths: list[str], span: float, delays: list[float]) -> None:

@@ -119,7 +119,7 @@ def _constant(body: str) -> Iterator[int]:
 def _load(url: str, path: str, key: str, span: float) -> list[float]:
     """How long each call took, in seconds."""
     server = urlsplit(url)
-    command = [sys.executable, "-m", "benchmarks.load", server.hostname, str(server.port), path, key, str(span)]
+    command = [sys.executable, "-m", "benchmarks.load", str(server.hostname), str(server.port), path, key, str(span)]
     asking = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(CONNECTIONS)]
     return [seconds for each in asking for seconds in json.loads(each.communicate()[0])]
 
