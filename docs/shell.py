@@ -24,14 +24,14 @@ ENDS_WITHIN = 540.0
 FUNCTIONS = r"""
 set -e
 pip() { :; }
-make() { command make --directory "$CLONE" --dry-run "$@" > /dev/null; }
+make() { :; }
 once_it_says_something() {
     "$@" > said.txt 2>&1 & local process=$!
     until [ -s said.txt ]; do kill -0 $process; sleep 0.1; done
     kill $process; wait $process || true
 }
 """
-"""What is to be installed is; what is to be made is for the tests of it."""
+"""What is to be installed is. What is to be made has tests of its own; a dry run would run what calls make anew."""
 
 
 SHORTER = 's/"EPOCHS": "20"/"EPOCHS": "8"/'
@@ -63,7 +63,6 @@ def typed(blocks: Sequence[Block], folder: Path, functions: str, environment: Ma
     variables = {
         **os.environ,
         "PATH": path,
-        "CLONE": str(ROOT),
         "SHORTER": SHORTER,
         "PYTHONUNBUFFERED": "1",
         "PS4": "+ ${SECONDS} s: ",

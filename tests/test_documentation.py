@@ -264,7 +264,7 @@ truss-train() {
 """
 """A reader serves a platform of his own, looks at a terminal, and is not so quick that nothing is saved yet."""
 IN_A_TERMINAL = "import pty, sys; pty.spawn(sys.argv[1:])"
-RUN_HERE = {"truss-train", "python", "make"}
+RUN_HERE = {"truss-train", "python"}
 TYPED = [page for page in PAGES if RUN_HERE & {command[0] for block in shown(page, "sh") for command in block.commands}]
 
 
