@@ -10,6 +10,9 @@ PREFECT := .venv-prefect
 TRANSFORMERS := .venv-transformers
 DOCS := .venv-docs
 
+# Tests and demos start processes by the hundred, each of which would compile anew all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo pipelines test test-airflow test-prefect test-slow test-slow-airflow test-slow-prefect test-interop test-transformers chaos check docs format bench lock clean
 
 help: ## what there is

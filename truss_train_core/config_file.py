@@ -168,9 +168,11 @@ def _surroundings(directory: Path, module: ModuleType) -> Iterator[None]:
 
 def _aliases() -> dict[str, ModuleType]:
     """The modules of truss that config files import, by name."""
-    exported = {name: getattr(definitions, name) for name in definitions.__all__}
     public_api = _module("truss_train.public_api", push=_push)
-    truss_train = _module("truss_train", definitions=definitions, public_api=public_api, push=_push, **exported)
+    truss_train = _module(
+        "truss_train", definitions=definitions, public_api=public_api, push=_push,
+        __all__=definitions.__all__, __getattr__=_exported,
+    )  # fmt: skip
     base = _module("truss.base", truss_config=definitions)
     return {
         "truss_train": truss_train,
@@ -180,6 +182,12 @@ def _aliases() -> dict[str, ModuleType]:
         "truss.base": base,
         "truss.base.truss_config": definitions,
     }
+
+
+def _exported(name: str) -> Any:
+    if name not in definitions.__all__:
+        raise AttributeError(f"truss_train has no {name!r}")
+    return getattr(definitions, name)  # on first use: those of a deployment are not for every file
 
 
 def _module(name: str, **names: Any) -> ModuleType:
