@@ -31,7 +31,7 @@ from truss_train_core.package.tar import archive, archive_size
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Credential, S3Store
 
-PART_SIZE = 8 * 1024**2
+PART_SIZE = 6 * 1024**2
 """Bytes of a part; an archive of no more than that goes up in one request."""
 
 PARTS_AT_ONCE = 4
