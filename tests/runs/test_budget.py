@@ -57,7 +57,7 @@ def failure(world: World, plan: RunPlan, record: RunRecord | None = None) -> str
 @pytest.mark.parametrize(
     ("budget", "spent"),
     [
-        (Budget(gpu_hours=8), r"8\.\d+ GPU-hours are spent of 8"),
+        (Budget(gpu_hours=8), r"8(\.\d+)? GPU-hours are spent of 8"),
         (Budget(runtime=HOUR), r"36\d\d s of running time are spent of 3600 s"),
         (Budget(cost=10, price=NodePrice(dedicated=5)), r"the cost is 10\.\d\d, of 10\.00 that may be spent"),
     ],
