@@ -37,7 +37,7 @@ test-prefect: $(PREFECT)/.ready ## the Prefect collection, in its own environmen
 
 test-slow: $(READY) ## the tests that kill, wait and measure
 	$(BIN)/pytest -n 2 --dist loadfile -m slow
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync test-slow-airflow test-slow-prefect
+	@$(MAKE) --no-print-directory test-slow-airflow test-slow-prefect
 
 # Real schedulers and servers that are killed, on a machine that may be busy: what fails is tried once more before it
 # counts.
