@@ -121,13 +121,14 @@ def test_a_task_that_is_cleared_takes_up_its_job_again(
 
 
 def test_a_task_that_is_cleared_can_stop_its_job_and_begin_anew(airflow: Standalone, client: Client) -> None:
-    run = airflow.start("cancelling", seconds=2.0)
+    run = airflow.start("cancelling", seconds=4.0)
     run.waits("deferred")
     (job,) = jobs_of(client, run)
     run.clear()
     assert status_at_the_end(client, job) == "STOPPED"
     assert run.ends() == "success"
-    (anew,) = jobs_of(client, run, -1, 1)
+    # Its name tells after how many tries the task was cleared: a slow machine takes a live worker for dead.
+    (anew,) = [each for tries in range(1, 5) for each in jobs_of(client, run, -1, tries)]
     assert anew.succeeded
 
 
