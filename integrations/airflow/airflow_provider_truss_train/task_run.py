@@ -69,8 +69,11 @@ class TaskRun:
             return
         self.record, self._kept_with = kept
         if self._kept_with != self._tries_before:  # the task was cleared, which stays so until it has been dealt with
+            waited = self.record.phase == "training"
             self._settle()
-            self._begin_anew(on_clear, retrain)
+            # The trigger that waited for the job stops it, too, and may have come first.
+            cancelled = waited and self.record.phase == "failed" and self.record.attempt.cause == "stopped"
+            self._begin_anew(on_clear, retrain, running=cancelled or self.record.phase == "training")
             self._kept_with = self._tries_before
         if self.record.phase == "failed":
             self._log.info("The run failed before: another attempt goes on from its newest verified checkpoint.")
@@ -98,8 +101,8 @@ class TaskRun:
     def _current_job(self) -> tuple[str, str]:
         return self.record.project_id or "", self.record.attempt.job_id or ""
 
-    def _begin_anew(self, on_clear: OnClear, retrain: bool) -> None:
-        """Whether the clear asks for a new run; the log says which of the two it is."""
+    def _begin_anew(self, on_clear: OnClear, retrain: bool, *, running: bool) -> None:
+        """Whether the clear asks for a new run, `running` being whether it met a job; the log says which it is."""
         if self.record.phase == "done" and retrain:
             self._log.info("The task was cleared after its run had finished: a new training begins.")
         elif self.record.phase == "done":
@@ -108,7 +111,7 @@ class TaskRun:
                 "Set retrain_when_cleared to train again."
             )
             return
-        elif self.record.phase == "training" and on_clear == "cancel":
+        elif running and on_clear == "cancel":
             self._log.info("The task was cleared while its job ran: the job is stopped, and a new training begins.")
             self._client.run(stop(*self._current_job()), on_event=self._tell)
         else:

@@ -170,6 +170,20 @@ def test_a_clear_while_the_job_runs_can_stop_it_and_begin_anew(client: Client) -
     client.run(jobs.stop(new))
 
 
+def test_a_clear_whose_trigger_has_stopped_the_job_already_begins_anew(client: Client) -> None:
+    task = Task(client, STEP_SECONDS="20")
+    first = until(task.attempt(), "training")
+    job = client.run(jobs.find(first.attempt.job_id))
+    task.clear()
+    client.run(jobs.stop(job))
+    assert status_at_the_end(client, job) == "STOPPED"
+    record = until(task.attempt(on_clear="cancel"), "training")
+    assert record.key != first.key
+    old, new = task.jobs()
+    assert [old.id, new.id] == [job.id, record.attempt.job_id]
+    client.run(jobs.stop(new))
+
+
 def test_a_clear_after_the_job_was_stopped_goes_on_in_another_attempt(client: Client) -> None:
     task = Task(client, STEP_SECONDS="20")
     job_id = until(task.attempt(), "training").attempt.job_id
