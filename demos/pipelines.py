@@ -300,7 +300,7 @@ def approve_in_airflow(api: Any) -> None:
     everything = "/api/v2/dags/~/dagRuns/~/hitlDetails"
     for asked in api.get(everything, params={"response_received": False}).raise_for_status().json()["hitl_details"]:
         # Before the scheduler has seen that the process which asked has ended, an answer lets the task fail (3.3.2).
-        time.sleep(5.0)
+        time.sleep(15.0)
         ti = asked["task_instance"]
         path = f"/api/v2/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}"
         api.patch(f"{path}/{ti['map_index']}/hitlDetails", json={"chosen_options": ["Approve"]}).raise_for_status()
