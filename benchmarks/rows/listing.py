@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 import httpx
 from pydantic import SecretStr
 
+from benchmarks.jobs import EIGHT_H100
 from benchmarks.measuring import told_by
 from benchmarks.results import Growth, Result, number, seconds
 from truss_train_core import Client, Remote, checkpoints
@@ -76,10 +77,7 @@ def job(number: int) -> dict[str, object]:
         "id": f"job{number:05}", "created_at": _moment(number), "updated_at": _moment(number + 1),
         "current_status": "TRAINING_JOB_COMPLETED", "training_project_id": "project", "name": f"retrain-{number}",
         "training_project": {"id": "project", "name": "bench"}, "node_count": 1,
-        "instance_type": {
-            "id": "H100:8", "name": "H100:8", "memory_limit_mib": 1_000_000, "millicpu_limit": 100_000, "gpu_count": 8,
-            "gpu_type": "H100", "gpu_memory_limit_mib": 81_920,
-        },
+        "instance_type": EIGHT_H100,
     }  # fmt: skip
 
 

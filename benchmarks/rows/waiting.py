@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 import httpx
 from pydantic import SecretStr
 
+from benchmarks.jobs import EIGHT_H100
 from benchmarks.measuring import told_by, used_by_this_process
 from benchmarks.results import Goal, Growth, Result, number, seconds
 from truss_train_core import AsyncClient, Clock, Remote, jobs
@@ -139,10 +140,7 @@ def _job(job_id: str, status: str) -> dict[str, object]:
         "training_project": {"id": "project", "name": "bench"}, "node_count": 1, "priority": 0,
         "availability_model": "spot", "error_message": None, "checkpoint_sync_status": None,
         "user": {"email": "bench@localhost"},
-        "instance_type": {
-            "id": "H100:8", "name": "H100:8", "memory_limit_mib": 1_000_000, "millicpu_limit": 100_000, "gpu_count": 8,
-            "gpu_type": "H100", "gpu_memory_limit_mib": 81_920,
-        },
+        "instance_type": EIGHT_H100,
     }  # fmt: skip
 
 
