@@ -23,12 +23,14 @@ class LogCursor(BaseModel):
     Attributes:
         start_millis: lines before this millisecond (since the epoch) are settled and are not asked for again.
         seen: lines from there on that were handed over already: digest → how many such lines.
+        complete: whether the platform said that there will be no others. Only the local one does, of an ended job.
     """
 
     model_config = ConfigDict(frozen=True)
 
     start_millis: int
     seen: dict[str, int] = {}
+    complete: bool = False
 
 
 class ChoiceRow(BaseModel):

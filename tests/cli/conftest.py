@@ -27,7 +27,6 @@ def untouched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
             "FORCE_COLOR",
         ):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("truss_train_core.jobs.logs.GRACE", (0.2,))  # nothing is late on this machine
     output.stdout.cache_clear()
     output.stderr.cache_clear()
     shown = warnings.showwarning

@@ -45,6 +45,14 @@ def follow(world: World, job: Job, cursor: LogCursor | None = None, **kills: int
     return world.run(jobs.follow(as_model(world, job), cursor=cursor), **kills)
 
 
+def pauses_after_the_end(world: World, job: Job) -> list[float]:
+    """Follow a job that has just ended; the seconds between the looks for lines."""
+    world.run(jobs.wait(as_model(world, job)))
+    before = len(world.pauses)
+    follow(world, job)
+    return world.pauses[before:]
+
+
 @pytest.fixture
 def world() -> World:
     return World()
@@ -125,6 +133,29 @@ def test_a_flood_of_late_lines_is_read_once_and_whole(world: World, monkeypatch:
     lines += [at(5 + n / 10, f"slow {n}", "g00r1", late=40 - n / 10) for n in range(100)]
     follow(world, add_job(world, lines))
     assert Counter(emitted(world)) == Counter(texts(lines))
+
+
+def test_nothing_is_waited_for_where_the_log_is_said_to_be_complete(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "LOG_LIMIT", 10)
+    world.knows_complete_logs = True
+    lines = [at(n, f"line {n}") for n in range(60)]
+    pauses = pauses_after_the_end(world, add_job(world, lines))
+    assert emitted(world) == texts(lines)
+    *pages, last_page = [event.cursor.complete for event in world.heard(LogLines)]
+    assert last_page
+    assert len(pages) >= 5
+    assert not any(pages)
+    assert pauses == []
+
+
+def test_a_complete_log_that_cannot_be_read_at_first_is_read_once_it_can(world: World) -> None:
+    world.knows_complete_logs = True
+    world.faults = [Fault("/logs", broken())]
+    pauses = pauses_after_the_end(world, add_job(world, [at(55, "last words")]))
+    assert emitted(world) == ["last words"]
+    assert pauses == [logs.GRACE[0]]
 
 
 def test_the_wait_goes_on_while_the_log_cannot_be_read(world: World) -> None:

@@ -70,6 +70,15 @@ def test_a_log_query_out_of_bounds_is_refused(platform: Served, job: tuple[str, 
     assert next(iter(query)) in refused["message"]
 
 
+def test_a_log_is_complete_when_its_job_has_ended(platform: Served, job: tuple[str, str]) -> None:
+    assert platform.call("GET", path(job, "logs"))["complete"] is False
+    platform.call("POST", path(job, "stop"))
+    assert platform.call("GET", path(job, "logs"))["complete"] is False, "its processes have not ended"
+    platform.runner.set(job[1], "stopped")
+    platform.move_on()
+    assert platform.call("GET", path(job, "logs"))["complete"] is True
+
+
 def test_a_job_that_does_not_exist_has_no_logs(platform: Served, job: tuple[str, str]) -> None:
     assert "nowhere" in platform.call("GET", path((job[0], "nowhere"), "logs"), expect=404)["message"]
     assert platform.call("GET", path(job, "logs"))["logs"] == []

@@ -129,6 +129,7 @@ class World:
         self.deployment_script: Callable[[], DeploymentScript] = DeploymentScript
         self.instances = [instance("cpu", 0, None, 4, 16), instance("h100", 1, "H100", 26, 234)]
         self.late = 0.0
+        self.knows_complete_logs = False
         self.faults: list[Fault] = []
         self.calls: list[str] = []
         self.bodies: list[Any] = []
@@ -381,13 +382,15 @@ class World:
         assert query["direction"] == "asc"
         if not 0 < end - start <= 7 * 24 * 3600 * 1000:
             raise Rejected(f"bad window {end - start}", status=400)
-        lines = [
-            line
-            for line in self._find(job_id).lines
-            if start <= line.ns // 1_000_000 < end and line.visible <= self.time
-        ]
-        lines.sort(key=lambda line: line.ns)
-        return {"logs": [log_line(line.ns, line.message, line.replica) for line in lines[: query["limit"]]]}
+        job = self._find(job_id)
+        visible = [line for line in job.lines if line.visible <= self.time]
+        lines = sorted((line for line in visible if start <= line.ns // 1_000_000 < end), key=lambda line: line.ns)
+        answer: dict[str, Any] = {
+            "logs": [log_line(each.ns, each.message, each.replica) for each in lines[: query["limit"]]]
+        }
+        if self.knows_complete_logs:
+            answer["complete"] = self.is_over(job) and len(visible) == len(job.lines)
+        return answer
 
     # ------------------------------------------------------------ checkpoints
 

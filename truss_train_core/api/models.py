@@ -395,9 +395,12 @@ class LogLine:
 
 
 class LogsAnswer(Wire):
+    """Lines of a log, and whether no others will become visible: of an ended job, only the local platform knows."""
+
     model_config = ConfigDict(cache_strings=False)  # what a log says is hardly ever said twice
 
     logs: list[LogLine]
+    complete: bool = False
 
 
 class MetricPoint(Wire):

@@ -7,7 +7,7 @@ asks again and what it has seen from there on:
   * a full page is followed by one that starts at the millisecond of its last line, which is therefore read twice;
   * an empty window, of a job that was silent for a week, is followed by the next;
   * the last minute is read again each time, as far back as a few hundred lines go, and after the job's end the
-    reader comes back a few times.
+    reader comes back a few times, unless the platform says that nothing will follow.
 
 Lines are told apart by nanosecond, replica and text, and counted, so that a line that was really printed twice is
 handed over twice.
@@ -80,7 +80,9 @@ def follow(
     pace: Pace = LIVE,
     companions: Iterable[Companion] = (),
 ) -> Flow[TrainingJob]:
-    """Wait for a job as `wait` does, and emit its log meanwhile and for ten seconds after its end.
+    """Wait for a job as `wait` does, and emit its log meanwhile and until ten seconds after its end.
+
+    Where the platform says that the log is complete, as the local one does, nothing is waited for after the end.
 
     The log decides nothing: while it cannot be read, the wait goes on.
 
@@ -123,13 +125,17 @@ class LogReader:
             self._cursor = yield from read_log(job, self._cursor)
 
     def read_late(self, ended: TrainingJob) -> Flow[None]:
-        """Emit the lines that become visible in the next ten seconds. At once done where the job had ended long before.
+        """Emit the lines that become visible in the next ten seconds.
+
+        At once done where the job had ended long before, and where the platform said that its log is complete.
 
         Where the log cannot be read, whoever watches is told, and nobody else.
         """
         if self._job.is_terminal and (self._began or 0.0) - ended.updated_at.timestamp() >= LATE_MILLIS / 1000:
             return
         for seconds in GRACE:
+            if self._cursor.complete:
+                return
             yield from pause(seconds)
             yield from passed_over(self.read(ended))
 
@@ -139,7 +145,7 @@ def _read_page(
 ) -> Flow[tuple[tuple[LogLine, ...], LogCursor, int | None]]:
     """Ask for the lines from `position` on: the new ones, the cursor after them, and where the next page begins."""
     # Whatever was printed before this is visible by now, though clocks differ: `end` is a minute ahead of ours.
-    complete = end - 3 * LATE_MILLIS
+    settled = end - 3 * LATE_MILLIS
     end = max(end, position + LATE_MILLIS)
     window_end = min(end, position + LOG_WINDOW_MILLIS)
     request = endpoints.job_logs(
@@ -150,18 +156,20 @@ def _read_page(
         direction="asc",
         limit=LOG_LIMIT,
     )
-    answer = (yield from send(request)).logs
-    new = _unseen(answer, cursor.seen)
+    answer = yield from send(request)
+    lines, is_last = answer.logs, len(answer.logs) < LOG_LIMIT and window_end == end
+    new = _unseen(lines, cursor.seen)
 
     def cursor_at(start: int, position: int | None = None) -> LogCursor:
-        start = max(start, _again(answer, cursor.seen, complete, position))
-        return LogCursor(start_millis=start, seen=_seen_since(start, answer, cursor.seen))
+        start = max(start, _again(lines, cursor.seen, settled, position))
+        seen = _seen_since(start, lines, cursor.seen)
+        return LogCursor(start_millis=start, seen=seen, complete=answer.complete and is_last)
 
-    if len(answer) < LOG_LIMIT and window_end == end:
+    if is_last:
         return new, cursor_at(cursor.start_millis), None
-    if len(answer) < LOG_LIMIT:
+    if len(lines) < LOG_LIMIT:
         return new, cursor_at(max(cursor.start_millis, window_end - LATE_MILLIS)), window_end
-    last = _line_millis(answer[-1])
+    last = _line_millis(lines[-1])
     if last > position:
         return new, cursor_at(cursor.start_millis, last), last
     yield from emit(
@@ -189,14 +197,14 @@ def _unseen(lines: Sequence[LogLine], seen: Mapping[str, int]) -> tuple[LogLine,
     return (*new, *lines[beyond:])
 
 
-def _again(lines: Sequence[LogLine], seen: Mapping[str, int], complete: int, position: int | None) -> int:
+def _again(lines: Sequence[LogLine], seen: Mapping[str, int], settled: int, position: int | None) -> int:
     """From when on to read again: the last minute, or as much of it as may be late and fits; `position` in any case."""
     first, last = (_line_millis(lines[0]), _line_millis(lines[-1])) if lines else (0, -1)
     others = [at for mark in Counter(seen).elements() if not first <= (at := _mark_millis(mark)) <= last]
     newest = max([*others, last])
     if newest < 0:
         return 0
-    again = max(newest - LATE_MILLIS, min(complete, newest))
+    again = max(newest - LATE_MILLIS, min(settled, newest))
     if again < newest and len(others) + len(lines) > SEEN_LIMIT:
         ordered = sorted([*others, *map(_line_millis, lines[-SEEN_LIMIT:])])
         again = max(again, ordered[-SEEN_LIMIT])

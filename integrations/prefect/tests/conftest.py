@@ -42,12 +42,6 @@ def platform(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) ->
         yield platform
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On this machine, no line of a log is."""
-    monkeypatch.setattr("truss_train_core.jobs.logs.GRACE", (0.2,))
-
-
 @pytest.fixture
 def client(platform: LocalPlatform) -> Iterator[Client]:
     """A client of the test's own, to look at what there really is."""
