@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,14 @@ from airflow_provider_truss_train.log_place import LogPlace
 if TYPE_CHECKING:
     from truss_train_core import AsyncClient
     from truss_train_core.errors import TrussTrainError
+
+
+HEARD_WITHIN = 10.0
+"""Seconds until the scheduler has heard that the process which deferred has ended.
+
+A task that runs again before that is taken for one that was killed, and fails (3.3.2; apache/airflow, issues 71580 and
+72716). The end of a process is noticed within five seconds, the rest is for a scheduler that is busy.
+"""
 
 
 class _Wait(BaseTrigger):
@@ -52,6 +61,7 @@ class _Wait(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         from truss_train_core.errors import TrussTrainError
 
+        heard_at = time.monotonic() + HEARD_WITHIN
         try:
             async with self.hook.async_client() as client:
                 returned = await self.wait(client)
@@ -62,6 +72,8 @@ class _Wait(BaseTrigger):
         except TrussTrainError as error:
             told = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
             event = TriggerEvent(told)  # type: ignore[no-untyped-call]
+        if self.task_instance and not isinstance(event, TaskSuccessEvent):
+            await asyncio.sleep(heard_at - time.monotonic())
         yield event
 
     @abc.abstractmethod

@@ -257,7 +257,7 @@ def test_tasks_survive_the_death_of_the_scheduler(airflow: Standalone, client: C
 
 
 def test_twenty_tasks_survive_the_death_of_their_triggerer(airflow: Standalone, client: Client) -> None:
-    run = airflow.start("many", seconds=8.0)
+    run = airflow.start("many", seconds=20.0)
     eventually("all deferred", lambda: [task["state"] for task in run.tasks()] == ["deferred"] * 20)
     noted = eventually("all noted", lambda: all(counts := [run.noted(index) for index in range(20)]) and counts)
     airflow.restart("triggerer")

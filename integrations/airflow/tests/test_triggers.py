@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -81,6 +83,22 @@ def test_an_error_of_a_wait_reaches_the_worker(client: Client) -> None:
     error = error_of(asyncio.run(fired(trigger_for(gone))).payload)
     assert isinstance(error, errors.JobNotFound)
     client.run(jobs.stop(job))
+
+
+def test_a_worker_goes_on_once_the_scheduler_has_heard_of_the_end_of_the_one_before(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submitted(client, FAIL_AT="1")
+    assert status_at_the_end(client, job) == "FAILED"
+    took = {}
+    for heard_within in (0.0, 2.0):
+        monkeypatch.setattr(triggers, "HEARD_WITHIN", heard_within)
+        trigger = trigger_for(job, follow_logs=False)
+        trigger.task_instance = cast("Any", SimpleNamespace(task_id="train"))  # there is a scheduler
+        began = time.monotonic()
+        assert error_of(asyncio.run(fired(trigger)).payload) is None
+        took[heard_within] = time.monotonic() - began
+    assert took[0.0] < 2.0 <= took[2.0]
 
 
 @pytest.mark.parametrize(
