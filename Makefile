@@ -33,7 +33,7 @@ test-airflow: $(AIRFLOW)/.ready ## the Airflow provider, in its own environment
 	$(AIRFLOW)/bin/pytest -n 2 --dist loadfile -m "not slow" integrations/airflow/tests
 
 test-prefect: $(PREFECT)/.ready ## the Prefect collection, in its own environment, with a server of its own
-	cd integrations/prefect && $(CURDIR)/$(PREFECT)/bin/pytest -m "not slow"
+	cd integrations/prefect && $(CURDIR)/$(PREFECT)/bin/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(READY) ## the tests that kill, wait and measure
 	$(BIN)/pytest -n 2 --dist loadfile -m slow
@@ -42,11 +42,12 @@ test-slow: $(READY) ## the tests that kill, wait and measure
 # Real schedulers and servers that are killed, on a machine that may be busy: what fails is tried once more before it
 # counts.
 test-slow-airflow: $(AIRFLOW)/.ready
-	$(AIRFLOW)/bin/pytest -m slow integrations/airflow/tests \
+	$(AIRFLOW)/bin/pytest -n 2 --dist loadfile -m slow integrations/airflow/tests \
 		|| $(AIRFLOW)/bin/pytest -m slow --last-failed integrations/airflow/tests
 
 test-slow-prefect: $(PREFECT)/.ready
-	cd integrations/prefect && ($(CURDIR)/$(PREFECT)/bin/pytest -m slow || $(CURDIR)/$(PREFECT)/bin/pytest -m slow --last-failed)
+	cd integrations/prefect && ($(CURDIR)/$(PREFECT)/bin/pytest -n 2 --dist loadfile -m slow \
+		|| $(CURDIR)/$(PREFECT)/bin/pytest -m slow --last-failed)
 
 test-interop: $(INTEROP)/.ready ## the unmodified truss CLI and baseten SDK against the local platform
 	cd interop && ../$(INTEROP)/bin/pytest
