@@ -9,7 +9,9 @@ import pytest
 from looking import eventually
 from pipelines import pipeline
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.flow_runs import resume_flow_run
 
 from prefect_truss_train import BasetenCredentials
@@ -68,7 +70,8 @@ def in_thread(**params: Any) -> list[State]:
 
 
 def paused() -> Any:
-    """A flow run that waits for a person."""
+    """The newest flow run that waits for a person."""
+    waiting = FlowRunFilter(state={"type": {"any_": ["PAUSED"]}})
     with get_client(sync_client=True) as prefect:
-        runs = prefect.read_flow_runs(limit=20)
-    return next((each.id for each in runs if each.state and each.state.is_paused()), None)
+        runs = prefect.read_flow_runs(flow_run_filter=waiting, sort=FlowRunSort.START_TIME_DESC)
+    return runs[0].id if runs else None
