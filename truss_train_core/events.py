@@ -26,7 +26,7 @@ class LogCursor(BaseModel):
         complete: whether the platform said that there will be no others. Only the local one does, of an ended job.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     start_millis: int
     seen: dict[str, int] = {}
@@ -42,7 +42,7 @@ class ChoiceRow(BaseModel):
         rejected: why it could not be chosen, or None.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     job_id: str
     checkpoint: str

@@ -13,6 +13,7 @@ import asyncio
 import inspect
 import os
 import platform
+import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -100,8 +101,13 @@ class _Sender:
         return arguments
 
     def _http_settings(self) -> dict[str, Any]:
-        # Proxies of the environment are for the world outside: none of them can reach a platform on this machine.
-        return {"timeout": TIMEOUT, "headers": {"User-Agent": _user_agent()}, "trust_env": not self.remote.is_local}
+        settings: dict[str, Any] = {"timeout": TIMEOUT, "headers": {"User-Agent": _user_agent()}}
+        if self.remote.is_local:
+            # Proxies of the environment are for the world outside: none of them can reach a platform on this machine.
+            settings["trust_env"] = False
+            if self.remote.api_url.startswith("http:"):  # and to read whom to trust takes longer than most commands
+                settings["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
+        return settings
 
     def _url(self, request: Request[Any]) -> str:
         if request.to == "url":

@@ -34,7 +34,7 @@ what a server is willing to answer to one, are limited."""
 class Event(BaseModel):
     """Something that happened, for whoever watches: progress bars, engine logs, artifacts, lineage."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Definition(BaseModel):
     Objects of the truss package are accepted wherever one of ours is, and read by their fields.
     """
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod
