@@ -35,7 +35,6 @@ from __future__ import annotations
 import configparser
 import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -46,6 +45,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from truss_train_core.durable import replace_file
 from truss_train_core.errors import RemoteError
 
 DEFAULT = "baseten"
@@ -366,7 +366,8 @@ def write_remote(name: str, *, url: str, api_key: str, path: Path | None = None)
     }
     try:
         old = path.read_text(encoding="utf-8") if path.exists() else ""
-        _replace(path, _with_section(old, name, fields))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, _with_section(old, name, fields))
     except OSError as error:
         raise RemoteError(f"Remote {name!r} could not be written to {path}: {error.strerror}.") from error
     except UnicodeDecodeError:
@@ -396,18 +397,6 @@ def _other_fields(lines: list[str], fields: set[str]) -> list[str]:
         if not dropping:
             kept.append(line)
     return kept
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # readable by its owner only
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _read(file: Path) -> dict[str, _Section]:

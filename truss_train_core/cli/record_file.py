@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from truss_train_core.cli.failures import BadOptions
+from truss_train_core.durable import replace_file
 from truss_train_core.errors import TrussTrainError
 from truss_train_core.runs import RunRecord
 
@@ -43,31 +43,10 @@ class RecordFile:
             RecordNotKept: it could not be written.
         """
         try:
-            self._replace(record.model_dump_json(indent=2) + "\n")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self.path, record.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise RecordNotKept(
                 f"The record of the run cannot be kept in {self.path}: {error.strerror}.",
                 hint="The run did not go on; a job or deployment that it was waiting for does.",
             ) from error
-
-    def _replace(self, text: str) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self.path)
-        finally:
-            fresh.unlink(missing_ok=True)
-        _sync_directory(self.path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,8 +6,6 @@ written is also on the disk when the call returns, and only the owner may read i
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from truss_train_core.durable import replace_file
 from truss_train_core.errors import LocalPlatformError
 from truss_train_core.local.runner import JobState, ServerState
 
@@ -32,17 +31,7 @@ def write_json_atomic(path: Path, model: BaseModel) -> None:
     Raises:
         OSError: the disk is full or the directory is missing; what was there before is untouched.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(model.model_dump_json().encode())
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
+    replace_file(path, model.model_dump_json())
 
 
 def read_json(path: Path, model: type[Model]) -> Model | None:
@@ -95,11 +84,3 @@ class StateFile(Generic[State]):
         while self.state != self._written and time.monotonic() < deadline:
             time.sleep(0.5)
             self.update()
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from truss_train_core.durable import replace_file
 from truss_train_core.errors import LocalPlatformError
 
 FORMAT = 1
@@ -119,7 +120,7 @@ def _check_format(root: Path) -> None:
     path = root / "format"
     written = _read(path)
     if written is None:
-        _write(path, str(FORMAT))
+        replace_file(path, f"{FORMAT}\n")
     elif not written.isdigit() or int(written) > FORMAT:
         raise LocalPlatformError(
             f"{root} was written by a newer release (format {written}; this one knows {FORMAT}).",
@@ -129,7 +130,7 @@ def _check_format(root: Path) -> None:
 
 def _kept(path: Path, text: str) -> str:
     if _read(path) != text:
-        _write(path, text)
+        replace_file(path, f"{text}\n")
     return text
 
 
@@ -138,17 +139,6 @@ def _read(path: Path) -> str | None:
         return path.read_text("utf-8").strip() or None
     except FileNotFoundError:
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(f"{text}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 def _unusable(root: Path, error: OSError) -> LocalPlatformError:
