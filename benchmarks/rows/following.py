@@ -50,8 +50,8 @@ def measure(quick: bool) -> Result:
             for what, unit, key, scale in (("processor time", "s", "processor", 1), ("peak memory", "MB", "peak", 1e6))
         ],
         remark="The API is a transport in the same process, and its cost is taken off. Of parsing into lines alone, "
-        f"whose fields are checked, ours is {number(_ratio(rounds, MODELS))} ×. The rest is mostly httpx: an answer holds "
-        f"{LOG_LIMIT:,} lines at most.",
+        f"whose fields are checked, ours is {number(_ratio(rounds, MODELS))} ×; the rest is mostly httpx, for an "
+        f"answer holds {LOG_LIMIT:,} lines at most.",
     )
 
 

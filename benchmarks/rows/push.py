@@ -21,6 +21,6 @@ def measure(quick: bool) -> Result:
         columns=COSTS,
         table=[cost_row(name, each) for name, each in costs.items()],
         remark="The limit is `tar` piped into one upload that is neither signed nor hashed; its memory is that of the "
-        "larger of its processes. The store throws away what it gets. Before we send the first byte, an interpreter has "
-        "started and imported what the [small push](#small_push) is made of, and all files have been looked at.",
+        "larger of its processes. The store throws away what it gets. Before our first byte, an interpreter started "
+        "and imported what the [small push](#small_push) is made of, and all files were looked at.",
     )

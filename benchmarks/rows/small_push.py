@@ -15,6 +15,6 @@ def measure(quick: bool) -> Result:
         goals=(Goal("wall time, of truss's", ours.ratio(costs[TRUSS], "wall"), 1 / 4),),
         columns=COSTS,
         table=[cost_row(name, each) for name, each in costs.items()],
-        remark="Nearly all of ours is the start of the interpreter and imports: pydantic with the models of a definition, "
-        "httpx, and typer.",
+        remark="Nearly all of ours is the start of the interpreter and imports: pydantic with the models of a "
+        "definition, httpx, and typer.",
     )
