@@ -27,6 +27,7 @@ def test_digits_are_learnt_and_told(dags: dict[str, DAG], client: Client) -> Non
     assert ended.xcom("deploy")["answer"]["digit"] == 0
 
 
+@pytest.mark.slow
 def test_the_best_of_a_sweep_is_deployed(dags: dict[str, DAG], client: Client) -> None:
     space = {"LEARNING_RATE": [0.001, 0.05], "HIDDEN": [64]}
     ended = run(dags["sweep"], run_conf={"epochs": 2, "samples": 0, "space": space})
@@ -36,6 +37,7 @@ def test_the_best_of_a_sweep_is_deployed(dags: dict[str, DAG], client: Client) -
     assert ended.xcom("deploy")["status"] == "ACTIVE"
 
 
+@pytest.mark.slow
 def test_a_function_says_what_to_train_and_sensors_wait(dags: dict[str, DAG], client: Client) -> None:
     ended = run(dags["decorated"], run_conf={"epochs": 2})
     assert ended.xcom("train")["phase"] == "done"
