@@ -89,7 +89,7 @@ PIPELINES = (
     Pipeline(
         "approve",
         "approve",
-        {"epochs": 4, "hidden": 64, "probe_seconds": 10, "probe_every": 5, "accuracy": 0.5},
+        {"epochs": 4, "hidden": 64, "probe_seconds": 15, "probe_every": 10, "accuracy": 0.5},
         jobs=2,
         attempts=2,
     ),

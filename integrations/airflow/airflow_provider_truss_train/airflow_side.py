@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 """States from which a task does not come back by itself."""
 
+HEARD_WITHIN = 10.0
+"""Seconds until the scheduler has heard that a process has ended whose task was deferred, or is to run again later.
+
+A task that is back before that is taken for one that was killed, and fails (3.3.2; apache/airflow, issues 71580 and
+72716). The end of a process is noticed within five seconds, the rest is for a scheduler that is busy.
+"""
+
 
 def task_state(ti: Any) -> str | None:
     """The state of a task instance as the server has it: "removed" where it is gone, None where it is to run again.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, XComArg
 
-from airflow_provider_truss_train.airflow_side import fail_at_once, teller, tries_before
+from airflow_provider_truss_train.airflow_side import HEARD_WITHIN, fail_at_once, teller, tries_before
 from airflow_provider_truss_train.hooks import DEFAULT_CONNECTION, BasetenHook
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class ProbationSensor(BaseSensorOperator):
         probes: gates of `truss_train_core.gates` that are asked again and again, or a function of the task's context
             that makes them.
         seconds: for how long (templated).
-        every: seconds between two probes (templated).
+        every: seconds between two probes (templated), and ten at least in the mode "reschedule".
         objections: how many in a row roll the promotion back.
         promotion_timeout: seconds that the environment may take to answer with the former deployment.
         baseten_conn_id: id of the connection.
@@ -249,7 +249,7 @@ class ProbationSensor(BaseSensorOperator):
         self.baseten_conn_id = baseten_conn_id
 
     def execute(self, context: Context) -> Any:
-        self.poke_interval = float(self.every)
+        self.poke_interval = max(float(self.every), HEARD_WITHIN if self.reschedule else 0.0)
         return super().execute(context)
 
     def poke(self, context: Context) -> PokeReturnValue:

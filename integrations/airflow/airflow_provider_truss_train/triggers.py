@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_provider_truss_train.airflow_side import ENDED, set_xcom, task_state, teller
+from airflow_provider_truss_train.airflow_side import ENDED, HEARD_WITHIN, set_xcom, task_state, teller
 from airflow_provider_truss_train.attending import Attendance, attend, stop
 from airflow_provider_truss_train.facts import checkpoint_facts, deployment_facts, job_facts
 from airflow_provider_truss_train.hooks import BasetenHook
@@ -25,14 +25,6 @@ from airflow_provider_truss_train.log_place import LogPlace
 if TYPE_CHECKING:
     from truss_train_core import AsyncClient
     from truss_train_core.errors import TrussTrainError
-
-
-HEARD_WITHIN = 10.0
-"""Seconds until the scheduler has heard that the process which deferred has ended.
-
-A task that runs again before that is taken for one that was killed, and fails (3.3.2; apache/airflow, issues 71580 and
-72716). The end of a process is noticed within five seconds, the rest is for a scheduler that is busy.
-"""
 
 
 class _Wait(BaseTrigger):

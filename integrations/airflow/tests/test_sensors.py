@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseSensorOperator
 from dag_runs import QUICK, dag, run, status_at_the_end
 
 from airflow_provider_truss_train.operators import ChooseCheckpointOperator, DeployCheckpointOperator
 from airflow_provider_truss_train.operators import SubmitTrainingJobOperator as Submit
-from airflow_provider_truss_train.sensors import CheckpointSensor, DeploymentSensor, TrainingJobSensor
+from airflow_provider_truss_train.sensors import CheckpointSensor, DeploymentSensor, ProbationSensor, TrainingJobSensor
 from truss_train_core import Client, jobs
 
 both = pytest.mark.parametrize("deferrable", [True, False])
@@ -73,3 +74,14 @@ def test_a_deployment_is_waited_for(client: Client, deferrable: bool) -> None:
         )
 
     assert run(dag(build)).xcom("sensor")["status"] == "ACTIVE"
+
+
+@pytest.mark.parametrize(
+    ("mode", "every", "seconds"), [("reschedule", "1", 10.0), ("reschedule", "60", 60.0), ("poke", "1", 1.0)]
+)
+def test_a_probe_in_another_process_follows_no_sooner_than_the_scheduler_has_heard_of_the_end_of_the_last(
+    monkeypatch: pytest.MonkeyPatch, mode: str, every: str, seconds: float
+) -> None:
+    monkeypatch.setattr(BaseSensorOperator, "execute", lambda self, context: self.poke_interval)
+    probation: Any = ProbationSensor(task_id="watch", promoted={}, probes=[], every=every, mode=mode)
+    assert probation.execute({}) == seconds
