@@ -43,7 +43,7 @@ class Usage(BaseModel):
         spot_node_seconds, dedicated_node_seconds: the same times their nodes, by capacity.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config = ConfigDict(frozen=True)
 
     seconds: float = 0.0
     gpu_seconds: float = 0.0

@@ -41,7 +41,7 @@ class AttemptReport(BaseModel):
         cost: in the currency of the price; None without one.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config = ConfigDict(frozen=True)
 
     number: int
     job_id: str
@@ -68,7 +68,7 @@ class Report(BaseModel):
         attempts: the first one first.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config = ConfigDict(frozen=True)
 
     key: str
     attempts: tuple[AttemptReport, ...]

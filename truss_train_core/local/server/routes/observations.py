@@ -14,9 +14,8 @@ from truss_train_core.local import joblogs, samples
 from truss_train_core.local.runner import Sample, StoredCheckpoint
 from truss_train_core.local.server import answers
 from truss_train_core.local.server.calls import Answer, Call, Route
-from truss_train_core.local.server.database import Job
 from truss_train_core.local.server.job_bodies import read_job
-from truss_train_core.local.server.lifecycle import UNFINISHED, find_job
+from truss_train_core.local.server.lifecycle import find_job
 from truss_train_core.local.server.problems import invalid
 from truss_train_core.local.server.references import stored_checkpoints
 
@@ -71,7 +70,7 @@ def read_logs(directory: Path, query: LogQuery, now: float) -> list[models.LogLi
 def get_logs(call: Call) -> Answer:
     job = _job(call)  # looked at before its log: whatever a job prints is in its log before it has ended
     lines = read_logs(call.platform.data.job(job.id), call.asked(LogQuery), call.platform.now())
-    return models.LogsAnswer(logs=lines, complete=job.status not in UNFINISHED)
+    return models.LogsAnswer(logs=lines, complete=job.is_terminal)
 
 
 # ---------------------------------------------------------------- metrics
@@ -79,12 +78,11 @@ def get_logs(call: Call) -> Answer:
 
 def get_metrics(call: Call) -> Answer:
     query = call.asked(_MetricsQuery)
-    directory = call.platform.data.job(_job(call).id)
+    job = _job(call)
+    directory = call.platform.data.job(job.id)
     nodes = samples.read(
         directory, _moment(query.start_epoch_millis), _moment(query.end_epoch_millis), query.step_seconds
     )
-    with call.platform.database.reading() as session:
-        job = answers.get_job(session, call.path["project_id"], call.path["job_id"])
     leader = nodes[0] if nodes else []
     cached = [sample for sample in leader if sample.cache_usage_bytes is not None]
     cache = models.StorageMetrics(
@@ -203,9 +201,9 @@ def _stored(call: Call, job_id: str) -> tuple[StoredCheckpoint, ...]:
     return stored_checkpoints(call.platform.data, call.path["project_id"], job_id)
 
 
-def _job(call: Call) -> Job:
+def _job(call: Call) -> models.TrainingJob:
     with call.platform.database.reading() as session:
-        return find_job(session, call.path["project_id"], call.path["job_id"])
+        return answers.get_job(session, call.path["project_id"], call.path["job_id"])
 
 
 _JOB = "/v1/training_projects/{project_id}/jobs/{job_id}"
