@@ -10,6 +10,9 @@ PREFECT := .venv-prefect
 TRANSFORMERS := .venv-transformers
 DOCS := .venv-docs
 
+# Two workers are what the times of the tests are meant for; each has servers of its own.
+IN_TWO := -n 2 --dist loadfile
+
 # Tests and demos start processes by the hundred, each of which would compile anew all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -26,27 +29,27 @@ pipelines: $(READY) $(AIRFLOW)/.ready $(PREFECT)/.ready ## the pipelines of dags
 	@$(BIN)/python -I demos/pipelines.py
 
 test: $(READY) ## the tests, in a few minutes
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/pytest $(IN_TWO) -m "not slow"
 	@$(MAKE) --no-print-directory test-airflow test-prefect
 
 test-airflow: $(AIRFLOW)/.ready ## the Airflow provider, in its own environment
-	$(AIRFLOW)/bin/pytest -n 2 --dist loadfile -m "not slow" integrations/airflow/tests
+	$(AIRFLOW)/bin/pytest $(IN_TWO) -m "not slow" integrations/airflow/tests
 
 test-prefect: $(PREFECT)/.ready ## the Prefect collection, in its own environment, with a server of its own
-	cd integrations/prefect && $(CURDIR)/$(PREFECT)/bin/pytest -n 2 --dist loadfile -m "not slow"
+	cd integrations/prefect && $(CURDIR)/$(PREFECT)/bin/pytest $(IN_TWO) -m "not slow"
 
 test-slow: $(READY) ## the tests that kill, wait and measure
-	$(BIN)/pytest -n 2 --dist loadfile -m slow
+	$(BIN)/pytest $(IN_TWO) -m slow
 	@$(MAKE) --no-print-directory test-slow-airflow test-slow-prefect
 
 # Real schedulers and servers that are killed, on a machine that may be busy: what fails is tried once more before it
 # counts.
 test-slow-airflow: $(AIRFLOW)/.ready
-	$(AIRFLOW)/bin/pytest -n 2 --dist loadfile -m slow integrations/airflow/tests \
+	$(AIRFLOW)/bin/pytest $(IN_TWO) -m slow integrations/airflow/tests \
 		|| $(AIRFLOW)/bin/pytest -m slow --last-failed integrations/airflow/tests
 
 test-slow-prefect: $(PREFECT)/.ready
-	cd integrations/prefect && ($(CURDIR)/$(PREFECT)/bin/pytest -n 2 --dist loadfile -m slow \
+	cd integrations/prefect && ($(CURDIR)/$(PREFECT)/bin/pytest $(IN_TWO) -m slow \
 		|| $(CURDIR)/$(PREFECT)/bin/pytest -m slow --last-failed)
 
 test-interop: $(INTEROP)/.ready ## the unmodified truss CLI and baseten SDK against the local platform
