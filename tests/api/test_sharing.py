@@ -155,13 +155,20 @@ def test_a_forked_child_does_not_wait_for_its_parents_question() -> None:
 
 
 def test_who_looks_again_and_again_does_so_at_moments_that_all_have_in_common() -> None:
+    for moments in [Moments() for _ in range(1000)]:
+        woken = {interval: 1000.7 + moments.until_next(1000.7, interval) for interval in (30.0, 29.0, 10.0, 2.0, 0.01)}
+        assert all(0 < woken[interval] - 1000.7 <= interval * 1.001 for interval in woken)
+        longest = woken[30.0]
+        assert all(moments.until_next(longest, interval) == pytest.approx(interval) for interval in (30.0, 15.0, 7.5))
+        assert longest + moments.until_next(longest, 45.0) == pytest.approx(woken[30.0] + 30.0)
+        assert moments.until_next(1000.7, 0.0) == 0.0
+
+
+def test_who_wakes_a_little_before_a_moment_does_not_look_twice() -> None:
     moments = Moments()
-    woken = {interval: 1000.7 + moments.until_next(1000.7, interval) for interval in (30.0, 29.0, 10.0, 2.0, 0.01)}
-    assert all(0 <= woken[interval] - 1000.7 <= interval for interval in woken)
-    longest = woken[30.0]
-    assert all(moments.until_next(longest, interval) == pytest.approx(interval) for interval in (30.0, 15.0, 7.5))
-    assert longest + moments.until_next(longest, 45.0) == pytest.approx(woken[30.0] + 30.0)
-    assert moments.until_next(1000.7, 0.0) == 0.0
+    moment = 1000.0 + moments.until_next(1000.0, 30.0)
+    assert moments.until_next(moment - 0.02, 30.0) == pytest.approx(30.02)
+    assert moments.until_next(moment - 0.04, 30.0) == pytest.approx(0.04)
 
 
 def test_waits_that_began_at_different_moments_wake_at_the_same_ones() -> None:

@@ -116,6 +116,9 @@ class Moments:
     """
 
     _LONGEST = 30.0
+    _SAME = 1e-3
+    """How near a moment is the one just had, as a part of the distance between two: a clock that is being set right, and
+    the rounding of numbers, wake a sleeper a little before it."""
 
     def __init__(self) -> None:
         self._offset = random.uniform(0.0, self._LONGEST)  # noqa: S311 (spread, not secrecy)
@@ -130,7 +133,8 @@ class Moments:
         if interval <= 0:
             return 0.0
         apart = self.apart(interval)
-        return apart - (now - self._offset) % apart
+        left = apart - (now - self._offset) % apart
+        return left if left > apart * self._SAME else left + apart
 
     def apart(self, interval: float) -> float:
         """Seconds between those moments that lie at most `interval` seconds apart, which is not 0."""
