@@ -22,7 +22,6 @@ _INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+", re.MULTILINE)
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(?P<text>.+?) *$", re.MULTILINE)
-_NOT_RUN = re.compile(r"\A(#|//|--) not run: (?P<reason>.+)")
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,6 @@ class Block:
     def name(self) -> str:
         """For people and for the ids of tests."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
-
-    @property
-    def not_run(self) -> str | None:
-        """Why nobody runs it, which its first line tells the reader: `# not run: …`."""
-        said = _NOT_RUN.match(self.code)
-        return said["reason"] if said else None
 
     @property
     def commands(self) -> list[list[str]]:
@@ -78,6 +71,10 @@ class Block:
                 if all(indent + line in lines for line in self.code.splitlines() if line):
                     return target
         return None
+
+
+TRANSFORMER = DOCS / "pipelines" / "transformer.md"
+"""The page whose commands need torch; tests/transformer types them, which `make test-transformers` runs."""
 
 
 def pages() -> list[Path]:

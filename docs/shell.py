@@ -38,8 +38,8 @@ SHORTER = 's/"EPOCHS": "20"/"EPOCHS": "8"/'
 """What makes a config.py of the digits a shorter training."""
 
 
-def typed(blocks: Sequence[Block], folder: Path, functions: str, environment: Mapping[str, str]) -> None:
-    """Type the commands; fails where one of them does.
+def typed(blocks: Sequence[Block], folder: Path, functions: str, environment: Mapping[str, str]) -> str:
+    """Type the commands; what they said. Fails where one of them does.
 
     Args:
         blocks: of one page.
@@ -78,3 +78,4 @@ def typed(blocks: Sequence[Block], folder: Path, functions: str, environment: Ma
         with suppress(ProcessLookupError):  # where nothing of it runs any more
             os.killpg(bash.pid, signal.SIGKILL)
     assert bash.returncode == 0, said
+    return said

@@ -1,7 +1,7 @@
 """What the pages show is true: code runs, commands and configuration are understood, links lead somewhere.
 
 A page falls under this by being there, in the README or below docs/; docs/pages.py finds its blocks. Python that needs
-Airflow or Prefect runs in the tests of those. A block that nobody can run says so in its first line: `# not run: …`.
+Airflow or Prefect runs in the tests of those, and so do the commands that need torch.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ import shell  # noqa: E402
 
 PAGES = pages.pages()
 REFERENCE = ROOT / "docs" / "reference"
-NOT_RUN = 2
-"""How many blocks say that nobody runs them. One more is a decision."""
 
 
 def name_of(page: Path) -> str:
@@ -49,15 +47,11 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 def shown(page: Path, *languages: str) -> list[pages.Block]:
-    """The blocks of a page in one of these languages, without those that are not run."""
-    return [block for block in pages.blocks_of(page) if block.language in languages and not block.not_run]
+    """The blocks of a page in one of these languages."""
+    return [block for block in pages.blocks_of(page) if block.language in languages]
 
 
 # ---------------------------------------------------------------- every block
-
-
-def test_blocks_that_are_not_run_are_counted() -> None:
-    assert len([block.name for page in PAGES for block in pages.blocks_of(page) if block.not_run]) == NOT_RUN
 
 
 @each_page
@@ -173,9 +167,7 @@ def test_configuration_can_be_read(page: Path) -> None:
 
 @each_page
 def test_commands_are_understood(page: Path) -> None:
-    """Those that are not run as well."""
-    blocks = [block for block in pages.blocks_of(page) if block.language == "sh"]
-    for program, *arguments in (command for block in blocks for command in block.commands):
+    for program, *arguments in (command for block in shown(page, "sh") for command in block.commands):
         known = next((check for name, check in PROGRAMS.items() if re.fullmatch(name, program)), None)
         assert known, f"{program}: say here how such a command is checked"
         known(arguments)
@@ -265,7 +257,12 @@ truss-train() {
 """A reader serves a platform of his own, looks at a terminal, and is not so quick that nothing is saved yet."""
 IN_A_TERMINAL = "import pty, sys; pty.spawn(sys.argv[1:])"
 RUN_HERE = {"truss-train", "python"}
-TYPED = [page for page in PAGES if RUN_HERE & {command[0] for block in shown(page, "sh") for command in block.commands}]
+TYPED = [
+    page
+    for page in PAGES
+    if RUN_HERE & {command[0] for block in shown(page, "sh") for command in block.commands}
+    and page != pages.TRANSFORMER
+]
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ from truss_train_core.runs import RunRecord
 from truss_train_core.testing import FastClock, Fault, FaultProxy, LocalPlatform, seeded
 
 TRAINING = Path(__file__).parents[1] / "cli" / "quick"
-BEST, ANSWER = "checkpoint-3", '{"step": 3}'
+BEST, ANSWER = "checkpoint-3", '{"step": 3, "asked": "/predict"}'
 SPEED = 20.0
 RATE = 0.08
 AT_ONCE = 8

@@ -42,12 +42,13 @@ def test_the_whole_story_resumes_chooses_deploys_and_asks(
     truss_train: Command, local: LocalPlatform, quick: Project
 ) -> None:
     config = quick("story", FAIL_ONCE_AT="4")
-    printed = truss_train("run", config, *BY_LOSS, "--ask", '{"x": 1}')
+    ask = ("--ask", '{"x": 1}', "--ask-path", "sync/v1/x")
+    printed = truss_train("run", config, *BY_LOSS, *ask)
     assert printed.code == 0, printed.err
     for line in ("attempt 1 failed", "attempt 2 goes on from checkpoint-3", "checkpoint-3 is chosen", "is active"):
         assert line in printed.err
     assert "checkpoint-3: eval_loss 0.5 is the smallest" in printed.out
-    assert '{"step": 3}' in printed.out
+    assert '{"step": 3, "asked": "/v1/x"}' in printed.out
     assert "\x1b" not in printed.out + printed.err
 
     [path] = (config.parent / ".truss-train" / "runs").iterdir()
@@ -63,7 +64,7 @@ def test_the_whole_story_resumes_chooses_deploys_and_asks(
     assert [row[3:5] for row in report[1:3]] == [["failed", "the"], ["completed", "checkpoint-3"]]
     assert report[3][0] == "total"
 
-    again = truss_train("run", config, *BY_LOSS, "--ask", '{"x": 1}', "--resume", path)
+    again = truss_train("run", config, *BY_LOSS, *ask, "--resume", path)
     assert again.code == 0
     assert again.out == printed.out
     assert created(local, "story")[1] == 1

@@ -1,19 +1,29 @@
-"""examples/transformer for real: the Hugging Face Trainer, sharded safetensors, a preemption, `transformers serve`."""
+"""examples/transformer for real: the Hugging Face Trainer, sharded safetensors, a preemption, `transformers serve`.
+
+And docs/pipelines/transformer.md, whose commands need the same packages.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from truss_train_core import Client, load_deploy_checkpoints_config, load_training_project, runs
+from truss_train_core.remotes import write_remote
 from truss_train_core.testing import LocalPlatform
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
+import pages  # noqa: E402
+import shell  # noqa: E402
+
 PYTHON = os.environ.get("TRANSFORMERS_PYTHON")
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "transformer"
+EXAMPLE = ROOT / "examples" / "transformer"
 STEPS, SAVE_STEPS = 300, 50  # long enough to be taken away after the first checkpoint
 
 pytestmark = [
@@ -55,6 +65,17 @@ def test_a_transformer_is_trained_resumed_chosen_and_served(platform: LocalPlatf
     assert len([name for name in files if name.startswith("model-0000")]) > 1
     assert record.deployment
     assert json.loads(record.answer or "{}")["choices"][0]["text"]
+
+
+def test_the_pages_commands_run(platform: LocalPlatform, tmp_path: Path) -> None:
+    """Against this platform, which was started as the page says."""
+    trussrc = tmp_path / "trussrc"
+    key = platform.remote.key.get_secret_value()
+    write_remote("local", url=platform.remote.web_url, api_key=key, path=trussrc)
+    blocks = [block for block in pages.blocks_of(pages.TRANSFORMER) if block.language == "sh"]
+    served = 'truss-train() { case "$1" in serve) ;; *) command truss-train "$@" ;; esac; }'
+    said = shell.typed(blocks, tmp_path / "clone", served, {"USER_TRUSSRC_PATH": str(trussrc)})
+    assert '"text":' in said
 
 
 def state_and_files(platform: LocalPlatform, job_id: str | None, checkpoint: str) -> tuple[dict[str, list], set[str]]:

@@ -117,8 +117,8 @@ class Moments:
 
     _LONGEST = 30.0
     _SAME = 1e-3
-    """How near a moment is the one just had, as a part of the distance between two: a clock that is being set right, and
-    the rounding of numbers, wake a sleeper a little before it."""
+    """How near the moment is that was just had, as a part of the distance between two: a clock that is being set right,
+    and the rounding of numbers, wake a sleeper a little early."""
 
     def __init__(self) -> None:
         self._offset = random.uniform(0.0, self._LONGEST)  # noqa: S311 (spread, not secrecy)

@@ -60,6 +60,9 @@ def run(
     ask: Annotated[
         str | None, typer.Option(metavar="JSON|FILE", help="What to ask the deployed model: a JSON object.")
     ] = None,
+    ask_path: Annotated[
+        str, typer.Option(metavar="PATH", help="Where to ask it; sync/… for a path of the model server itself.")
+    ] = "predict",
     record: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where the run is noted; otherwise in .truss-train beside CONFIG."),
@@ -93,6 +96,7 @@ def run(
             best=runs.Best(metric=metric, mode=mode.value) if metric and mode else None,
             deploy=None if no_deploy else _deployment(config),
             question=question,
+            question_path=ask_path,
             budget=budget,
             training=Limits(timeout=timeout),
         )

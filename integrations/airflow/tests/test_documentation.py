@@ -19,7 +19,7 @@ from dag_runs import register
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "docs"))
 import pages
 
-BLOCKS = [block for page in pages.pages() for block in pages.blocks_of(page) if not block.not_run]
+BLOCKS = [block for page in pages.pages() for block in pages.blocks_of(page)]
 DAG_FILES = [
     block for block in BLOCKS if block.language == "python" and block.engine == "airflow" and not block.excerpt_of
 ]

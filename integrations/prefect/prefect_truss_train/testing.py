@@ -9,12 +9,15 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 TIME_TO_START = 180.0
 """Seconds; a fresh one makes its database first."""
+TIME_TO_SEND = 10.0
+"""Seconds that a server waits for the last log lines and events, before it is ended."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class PrefectServer:
     @classmethod
     @contextmanager
     def started(cls, home: Path, *, port: int | None = None) -> Iterator[PrefectServer]:
-        """Start a server and end it.
+        """Start a server and end it, after what this process still has to send to it: log lines and events.
 
         Args:
             home: made if it is not there.
@@ -63,6 +66,7 @@ class PrefectServer:
             _wait_until_healthy(server, process, log)
             yield server
         finally:
+            _send_the_rest()
             process.terminate()
             try:
                 process.wait(timeout=30)
@@ -86,6 +90,17 @@ def _environment(url: str, home: Path) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
+
+
+def _send_the_rest() -> None:
+    """Prefect sends log lines and events from threads, and complains of those that find no server any more."""
+    if "prefect" in sys.modules:  # which reads its settings when it is imported, so that it is not imported here
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        with ThreadPoolExecutor() as beside:  # an event loop that runs here would get something to await
+            for worker in (APILogWorker, EventsWorker):
+                beside.submit(worker.drain_all, timeout=TIME_TO_SEND)
 
 
 def _wait_until_healthy(server: PrefectServer, process: subprocess.Popen[bytes], log: Path) -> None:

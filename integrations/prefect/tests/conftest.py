@@ -16,9 +16,6 @@ from prefect_truss_train.testing import PrefectServer, free_port
 SERVER = PrefectServer(f"http://127.0.0.1:{free_port()}", Path(tempfile.mkdtemp(prefix="prefect-truss-train-")))
 os.environ.update(SERVER.environment)
 
-from prefect.events.worker import EventsWorker  # noqa: E402
-from prefect.logging.handlers import APILogWorker  # noqa: E402
-
 from truss_train_core import Client  # noqa: E402
 from truss_train_core.testing import LocalPlatform  # noqa: E402
 
@@ -27,9 +24,6 @@ from truss_train_core.testing import LocalPlatform  # noqa: E402
 def server() -> Iterator[PrefectServer]:
     with PrefectServer.started(SERVER.home, port=SERVER.port) as server:
         yield server
-        # What is still to be sent is sent before the server goes; at the interpreter's end it would be waited for.
-        APILogWorker.instance().drain()
-        EventsWorker.drain_all()
 
 
 @pytest.fixture(scope="session")

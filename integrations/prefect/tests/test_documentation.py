@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "docs"))
 import pages
 import shell
 
-BLOCKS = [block for page in pages.pages() for block in pages.blocks_of(page) if not block.not_run]
+BLOCKS = [block for page in pages.pages() for block in pages.blocks_of(page)]
 CODE = [
     block
     for block in BLOCKS

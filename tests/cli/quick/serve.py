@@ -12,7 +12,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.answer({"step": STEP})
+        self.answer({"step": STEP, "asked": self.path})
 
     def answer(self, body):
         content = json.dumps(body).encode()
