@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from sqlalchemy import select
@@ -41,7 +42,18 @@ class Pinned:
 
 def stored_checkpoints(data: DataDir, project_id: str, job_id: str) -> tuple[StoredCheckpoint, ...]:
     """The checkpoints of a job as the platform keeps them, oldest first."""
-    index = read_json(data.checkpoints(project_id, job_id) / INDEX_FILE, CheckpointIndex) or CheckpointIndex()
+    path = data.checkpoints(project_id, job_id) / INDEX_FILE
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return _read_index(path, (status.st_ino, status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=16)
+def _read_index(path: Path, _version: tuple[int, ...]) -> tuple[StoredCheckpoint, ...]:
+    """An index that is replaced as a whole whenever it changes; each page of the list of files is of the same one."""
+    index = read_json(path, CheckpointIndex) or CheckpointIndex()
     return tuple(sorted(index.checkpoints, key=lambda checkpoint: checkpoint.created_at))
 
 
