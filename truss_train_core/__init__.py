@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         runs,
         sweeps,
     )
-    from truss_train_core.api.client import AsyncClient, Client
+    from truss_train_core.api.async_client import AsyncClient
+    from truss_train_core.api.client import Client
     from truss_train_core.api.clock import Clock
     from truss_train_core.api.flows import Event, Flow
     from truss_train_core.api.retry import Retry
@@ -39,7 +40,7 @@ _ROOMS = (
     "runs", "sweeps",
 )  # fmt: skip
 _HOMES = {
-    "AsyncClient": "api.client",
+    "AsyncClient": "api.async_client",
     "Client": "api.client",
     "Clock": "api.clock",
     "Event": "api.flows",

@@ -16,7 +16,8 @@ import pytest
 
 from truss_train_core import errors
 from truss_train_core.api import endpoints
-from truss_train_core.api.client import AsyncClient, Client
+from truss_train_core.api.async_client import AsyncClient
+from truss_train_core.api.client import Client
 from truss_train_core.api.flows import Event, Flow, emit, now, pause, send, work
 from truss_train_core.api.request import Request
 from truss_train_core.api.retry import Retry

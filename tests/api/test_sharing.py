@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from truss_train_core.api import endpoints
-from truss_train_core.api.client import AsyncClient, Client
+from truss_train_core.api.async_client import AsyncClient
+from truss_train_core.api.client import Client
 from truss_train_core.api.flows import rest
 from truss_train_core.api.retry import Retry
 from truss_train_core.api.sharing import Moments

@@ -13,7 +13,8 @@ import pytest
 
 from truss_train_core import errors
 from truss_train_core.api import endpoints
-from truss_train_core.api.client import AsyncClient, Client
+from truss_train_core.api.async_client import AsyncClient
+from truss_train_core.api.client import Client
 from truss_train_core.api.flows import AT_ONCE, Event, Flow, Together, emit, now, pause, send, together, work
 from truss_train_core.api.retry import Retry
 from truss_train_core.remotes import Remote

@@ -127,7 +127,7 @@ class TestRemotes:
         assert "wrong-key" not in printed.err
 
     def test_an_unreachable_host(self, truss_train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("truss_train_core.api.client.Clock", ManualClock)  # it is tried again for ten seconds
+        monkeypatch.setattr("truss_train_core.api.sending.Clock", ManualClock)  # it is tried again for ten seconds
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         write_remote("gone", url=f"http://localhost:{port}", api_key="key")

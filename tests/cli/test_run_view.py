@@ -158,7 +158,7 @@ def test_a_line_has_a_sign_of_its_kind() -> None:
     for sign, event in kinds.items():
         line = line_about(event)
         assert line is not None
-        assert line.plain.split()[1] == sign
+        assert line[1][0] == sign
 
 
 def test_log_lines_are_not_told_of() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
 from collections.abc import Callable
@@ -32,4 +31,6 @@ class Clock:
 
     async def asleep(self, seconds: float) -> None:
         """Let `seconds` pass, letting the event loop go on."""
+        import asyncio  # who calls this has imported it long ago; who sleeps needs none
+
         await asyncio.sleep(seconds)

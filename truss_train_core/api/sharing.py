@@ -8,7 +8,6 @@ Those who ask again and again do so at the same `Moments`: asked at a moment of 
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import math
 import random
@@ -16,10 +15,13 @@ import threading
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from truss_train_core.api.clock import Clock
 from truss_train_core.api.request import Request
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -93,6 +95,8 @@ class AsyncSharedAnswers(_Answers):
     """For the coroutines of one event loop."""
 
     def __init__(self, seconds: float, clock: Clock) -> None:
+        import asyncio  # which takes as long as all of this package, and blocking clients do without
+
         super().__init__(seconds, clock)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 

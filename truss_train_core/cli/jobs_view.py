@@ -70,7 +70,7 @@ class JobsView:
         if isinstance(event, JobsSeen):
             self._live.update(_picture(event.jobs), refresh=True)
         elif line := line_about(event):
-            self._live.console.print(line)
+            self._live.console.print(output.styled(line))
 
 
 def json_changes() -> Listener:

@@ -1,7 +1,8 @@
 """What commands print. Results go to stdout, everything else to stderr, so that stdout can always be piped.
 
 With `-o json` stdout is one JSON document, or one per line where a command goes on for a while. With `-o text` it is
-written by rich: colours and tables on a terminal, the same words as plain lines elsewhere.
+written by rich: colours and tables on a terminal, the same words as plain lines elsewhere. Messages need rich on a
+terminal alone, since to load it takes a tenth of a second.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+Line = Sequence[tuple[str, str]]
+"""A line in parts, each a text and its style, "" for none."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _CONTROL = re.compile(
@@ -74,9 +78,25 @@ def _console(*, to_stderr: bool) -> Console:
     return Console(stderr=to_stderr, highlight=False, emoji=False, markup=False, width=None if fits else _PLAIN_WIDTH)
 
 
-def message(text: str | Text, style: str | None = None) -> None:
+def message(line: str | Line, style: str = "") -> None:
     """A line for the person, on stderr; never broken by us, so that it can be copied and searched for."""
-    stderr().print(text, style=style, soft_wrap=True)
+    parts: Line = ((line, style),) if isinstance(line, str) else line
+    if on_terminal():
+        stderr().print(styled(parts), soft_wrap=True)
+    else:
+        print("".join(text for text, _ in parts), file=sys.stderr, flush=True)  # noqa: T201 - nothing to be styled
+
+
+def on_terminal() -> bool:
+    """Whether stderr is a terminal, or is to be taken for one."""
+    return sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
+def styled(line: Line) -> Text:
+    """A line for rich."""
+    from rich.text import Text
+
+    return Text.assemble(*line)
 
 
 def messages(lines: Iterable[str]) -> None:
@@ -87,13 +107,13 @@ def messages(lines: Iterable[str]) -> None:
 
 def warn(text: str) -> None:
     """A line about something that may surprise."""
-    message(_labelled("Warning:", "bold yellow", text))
+    message((("Warning:", "bold yellow"), (f" {text}", "")))
 
 
 def print_error(text: str, hint: str | None = None) -> None:
     """The line that a command fails with, and what to do next below it; last lines of a job's log in between."""
     first, *more = harmless(text).splitlines() or [""]
-    message(_labelled("Error:", "bold red", first))
+    message((("Error:", "bold red"), (f" {first}", "")))
     for line in more:
         message(line, style="dim")
     if hint:
@@ -188,9 +208,3 @@ def figure(value: float | None) -> str:
     if value != 0 and not 1e-3 <= abs(value) < 1e6:
         return f"{value:.3e}"
     return f"{value:.4f}"
-
-
-def _labelled(label: str, style: str, text: str) -> Text:
-    from rich.text import Text
-
-    return Text.assemble((label, style), " ", text)

@@ -14,7 +14,6 @@ from truss_train_core.cli.logs import print_log
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
 Listener = Callable[[Event], None]
 
@@ -31,11 +30,10 @@ def narrator(*, log: Console | None = None, replicas: bool = False) -> Listener:
         log: where log lines go; stdout if None.
         replicas: whether to say which replica a log line came from.
     """
-    log = log or output.stdout()
 
     def tell(event: Event) -> None:
         if isinstance(event, events.LogLines):
-            print_log(log, event.lines, replicas=replicas)
+            print_log(log or output.stdout(), event.lines, replicas=replicas)
         elif line := line_about(event):
             output.message(line)
 
@@ -54,28 +52,25 @@ def download_bar() -> AbstractContextManager[Callable[[int], None]]:
 
 @contextmanager
 def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    console = output.stderr()
-    if not console.is_terminal:
+    if not output.on_terminal():
         yield lambda count: None
         return
 
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn(what), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=output.stderr(), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)
 
 
-def line_about(event: Event) -> Text | None:
+def line_about(event: Event) -> output.Line | None:
     """What to say of an event, with the time and a sign before it; None for one that says nothing to people."""
-    from rich.text import Text
-
     said = events.sentence(event)
     if said is None:
         return None
     time = datetime.now().strftime("%H:%M:%S")
-    return Text.assemble((f"{time}  ", "dim"), _sign(event), " ", (said, "bold"))
+    return (f"{time}  ", "dim"), _sign(event), (" ", ""), (said, "bold")
 
 
 _STEP = ("•", "cyan")

@@ -224,7 +224,7 @@ class RunView:
         if isinstance(event, events.LogLines):
             print_log(self._console, event.lines, replicas=self._replicas)
         elif not isinstance(event, _IN_THE_PICTURE) and (line := line_about(event)):
-            self._console.print(line, soft_wrap=True)
+            self._console.print(output.styled(line), soft_wrap=True)
 
     def __enter__(self) -> RunView:
         self._live.start()

@@ -96,7 +96,7 @@ async def _carry_out(
 ) -> Results:
     """Train all trials, and look at them; one that fails is told of, and fails no other."""
     from truss_train_core import jobs, pushing, runs, sweeps
-    from truss_train_core.api.client import AsyncClient
+    from truss_train_core.api.async_client import AsyncClient
     from truss_train_core.api.retry import Retry
     from truss_train_core.errors import RunFailed
 
