@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 GIT_TIMEOUT = 10.0
 """Seconds that one git command may take; a status over a large tree on a network disk can take minutes."""
 
@@ -42,7 +44,7 @@ def user_env(source_dir: Path) -> dict[str, Any]:
     return {
         "truss_client_version": _version("truss-train-core"),
         "python_version": platform.python_version(),
-        "pydantic_version": _version("pydantic"),
+        "pydantic_version": pydantic.VERSION,
         "mypy_version": _version("mypy"),
         "git_info": git_info(source_dir),
     }
