@@ -1,5 +1,6 @@
 """The commands against a real local platform that really runs the jobs."""
 
+import gc
 import json
 import os
 import pty
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from command_line import Command, Project
 
+from truss_train_core.cli import connection
 from truss_train_core.cli.local import serve
 from truss_train_core.local.serve import ServeOptions
 from truss_train_core.testing import LocalPlatform
@@ -302,3 +304,25 @@ def test_help_comes_at_once() -> None:
     modules = set(done.stdout.splitlines()[-1].split())
     assert "typer" in modules
     assert not modules & {"httpx", "pydantic", "sqlalchemy", "uvicorn", "obstore", "tenacity"}
+
+
+def test_what_is_piped_and_blocks_needs_neither_rich_nor_an_event_loop(local: LocalPlatform, quick: Project) -> None:
+    script = (
+        "import sys\nfrom truss_train_core.cli import main\ntry: main.main()\n"
+        "finally: print(*(name for name in ('rich', 'asyncio', 'httpx._main') if sys.modules.get(name)))"
+    )
+    command = [sys.executable, "-c", script, "push", str(quick("light"))]
+    pushed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "was submitted" in pushed.stderr
+    assert pushed.stdout == "\n"
+
+
+def test_garbage_is_collected_again_once_a_command_has_loaded_what_it_needs(local: LocalPlatform) -> None:
+    gc.disable()
+    try:
+        with connection.connect("local"):
+            assert gc.isenabled()
+            assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.enable()

@@ -56,6 +56,18 @@ def test_json_keeps_letters_can_be_one_line_and_is_json_even_with_nan(capsys: py
     assert json.loads(text) == {"name": "größe", "at": "2026-01-02T00:00:00Z", "loss": None}
 
 
+@pytest.mark.parametrize(
+    ("forced", "said"), [("", "Warning: disk full\n"), ("1", "\x1b[1;33mWarning:\x1b[0m disk full\n")]
+)
+def test_messages_have_colours_on_a_terminal_alone(
+    forced: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", forced)
+    monkeypatch.setenv("TERM", "xterm")
+    output.warn("disk full")
+    assert capsys.readouterr().err == said
+
+
 def test_a_trend_goes_from_the_lowest_bar_to_the_highest() -> None:
     assert trend([0.0, 0.5, 1.0]) == "▁▅█"
     assert trend([3.0, 3.0]) == "▁▁"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from truss_train_core.cli import options, output
-from truss_train_core.cli.connection import connect
+from truss_train_core.cli.connection import all_is_loaded, connect
 from truss_train_core.cli.failures import BadOptions
 from truss_train_core.cli.output import Format
 from truss_train_core.errors import LocalPlatformError, RemoteError
@@ -93,6 +93,7 @@ def serve(
         sandbox=sandbox,
         stop_all_on_exit=stop_all_on_exit,
     )
+    all_is_loaded()
     serve(chosen, lambda ready: _say_ready(chosen, ready, form))
     if form is Format.TEXT:
         output.message("Stopped." if stop_all_on_exit else "Stopped; jobs and deployments that run go on without it.")

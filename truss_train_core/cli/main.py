@@ -5,6 +5,7 @@ Commands import what they work with when they run, so that `--help` and completi
 
 from __future__ import annotations
 
+import gc
 import io
 import signal
 import sys
@@ -112,6 +113,7 @@ def _add(command: _Command, to: typer.Typer) -> None:
 
 def main() -> None:
     """The console script: run a command and leave with its exit code."""
+    gc.disable()  # until `connection.all_is_loaded`
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the terminal is put in order
     # httpx imports its own command line wherever that can be had, which takes longer than all the rest of httpx.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
