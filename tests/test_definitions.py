@@ -502,3 +502,10 @@ def test_everything_exported_exists_and_truss_names_are_among_it():
 def test_definitions_need_no_http_client():
     code = "import sys, truss_train_core.definitions; sys.exit('httpx' in sys.modules or 'obstore' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_default_list_or_dict_is_its_objects_own() -> None:
+    first, second = definitions.Runtime(), definitions.Runtime()
+    first.start_commands.append("true")
+    first.environment_variables["A"] = "1"
+    assert (second.start_commands, second.environment_variables) == ([], {})

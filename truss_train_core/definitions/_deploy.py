@@ -95,8 +95,8 @@ class CheckpointList(Definition):
 
     download_folder: str = "/tmp/training_checkpoints"  # noqa: S108 - a path in the deployment's container
     base_model_id: str | None = None
-    checkpoints: list[Annotated[SerializeAsAny[Checkpoint], BeforeValidator(_by_format)]] = Field(default_factory=list)
-    loops_checkpoint_ids: list[str] = Field(default_factory=list)
+    checkpoints: list[Annotated[SerializeAsAny[Checkpoint], BeforeValidator(_by_format)]] = Field(default=[])
+    loops_checkpoint_ids: list[str] = Field(default=[])
 
     @model_validator(mode="after")
     def _one_kind(self) -> CheckpointList:
@@ -131,7 +131,7 @@ class DeployCheckpointsRuntime(Definition):
             request to Baseten can carry it.
     """
 
-    environment_variables: EnvironmentVariables = Field(default_factory=dict, repr=False)
+    environment_variables: EnvironmentVariables = Field(default={}, repr=False)
     local_server: LocalServer | None = Field(default=None, exclude=True)
 
 

@@ -45,8 +45,8 @@ class Runtime(Definition):
         enable_cache: deprecated; becomes a `cache_config` and is None ever after.
     """
 
-    start_commands: list[str] = Field(default_factory=list)
-    environment_variables: EnvironmentVariables = Field(default_factory=dict, repr=False)
+    start_commands: list[str] = Field(default=[])
+    environment_variables: EnvironmentVariables = Field(default={}, repr=False)
     enable_cache: bool | None = Field(default=None, frozen=True)
     checkpointing_config: CheckpointingConfig = Field(default_factory=CheckpointingConfig)
     load_checkpoint_config: LoadCheckpointConfig | None = None
@@ -116,8 +116,8 @@ class Workspace(Definition):
     """
 
     workspace_root: str | None = None
-    external_dirs: list[str] = Field(default_factory=list)
-    exclude_dirs: list[str] = Field(default_factory=list)
+    external_dirs: list[str] = Field(default=[])
+    exclude_dirs: list[str] = Field(default=[])
 
 
 class TrainingJob(Definition):
@@ -137,7 +137,7 @@ class TrainingJob(Definition):
     name: Text | None = None
     priority: int | None = None
     workspace: Workspace | None = None
-    weights: list[WeightsSource] = Field(default_factory=list)
+    weights: list[WeightsSource] = Field(default=[])
     enable_baseten_workdir: bool = True
 
     @field_validator("weights")
