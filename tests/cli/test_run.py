@@ -226,5 +226,5 @@ def test_killed_before_and_after_each_record_it_ends_with_one_job_an_attempt_and
     assert phases == ["starting", *training, "choosing", "deploying", "serving", "asking", "done"]
     final = record_of(record)
     assert [attempt["cause"] for attempt in final["attempts"]] == ["failed", "completed"]
-    assert final["answer"] == '{"step": 3}'
+    assert final["answer"] == '{"step": 3, "asked": "/predict"}'
     assert created(local, "killed") == ([f"killed-{final['key']}-1", f"killed-{final['key']}-2"], 1)
