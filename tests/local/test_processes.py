@@ -170,7 +170,13 @@ def test_orphans_that_end_leave_no_zombies(jobs: Jobs) -> None:
     jobs.printed(spec, "ready\n")
     supervisor = psutil.Process(jobs.state(spec).supervisor_pid)
 
-    wait_for(lambda: [child.name() for child in supervisor.children()] == ["sleep"], "only the command is left")
+    def only_the_command_is_left() -> bool:
+        try:
+            return [child.name() for child in supervisor.children()] == ["sleep"]
+        except psutil.NoSuchProcess:  # one was buried while its name was asked for
+            return False
+
+    wait_for(only_the_command_is_left, "only the command is left")
 
 
 # ---------------------------------------------------------------- stopping
