@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -317,12 +318,15 @@ def test_what_is_piped_and_blocks_needs_neither_rich_nor_an_event_loop(local: Lo
     assert pushed.stdout == "\n"
 
 
-def test_garbage_is_collected_again_once_a_command_has_loaded_what_it_needs(local: LocalPlatform) -> None:
+@pytest.mark.parametrize("connect", [connection.connect, connection.connect_async])
+def test_garbage_is_collected_again_once_a_command_has_loaded_what_it_needs(
+    local: LocalPlatform, connect: Callable[[str], object]
+) -> None:
     gc.disable()
     try:
-        with connection.connect("local"):
-            assert gc.isenabled()
-            assert gc.get_freeze_count() > 0
+        connect("local")
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
     finally:
         gc.unfreeze()
         gc.enable()

@@ -1,4 +1,4 @@
-"""The client that a command talks through."""
+"""The client that a command talks through. Each is made here, and from then on garbage is collected again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from truss_train_core.api.async_client import AsyncClient
     from truss_train_core.api.client import Client
 
 AT_ONCE = 10.0
@@ -24,6 +25,16 @@ def connect(remote: str, *, deadline: float = AT_ONCE) -> Client:
     from truss_train_core.api.retry import Retry
 
     client = Client(remote, retry=Retry(deadline=deadline))
+    all_is_loaded()
+    return client
+
+
+def connect_async(remote: str, *, deadline: float = AT_ONCE) -> AsyncClient:
+    """As `connect`, for a command that has an event loop."""
+    from truss_train_core.api.async_client import AsyncClient
+    from truss_train_core.api.retry import Retry
+
+    client = AsyncClient(remote, retry=Retry(deadline=deadline))
     all_is_loaded()
     return client
 

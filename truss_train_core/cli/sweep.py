@@ -13,7 +13,7 @@ import typer
 
 from truss_train_core.cli import config_files, options, output
 from truss_train_core.cli.checkpoints import Direction
-from truss_train_core.cli.connection import PATIENTLY
+from truss_train_core.cli.connection import PATIENTLY, connect_async
 from truss_train_core.cli.failures import BadOptions, interruptible
 from truss_train_core.cli.output import Format
 
@@ -96,8 +96,6 @@ async def _carry_out(
 ) -> Results:
     """Train all trials, and look at them; one that fails is told of, and fails no other."""
     from truss_train_core import jobs, pushing, runs, sweeps
-    from truss_train_core.api.async_client import AsyncClient
-    from truss_train_core.api.retry import Retry
     from truss_train_core.errors import RunFailed
 
     turns = asyncio.Semaphore(at_once)
@@ -116,7 +114,7 @@ async def _carry_out(
                 ended = error.message
         output.message(f"{trial.describe()} ended: {ended}")
 
-    async with AsyncClient(remote, retry=Retry(deadline=PATIENTLY)) as client:
+    async with connect_async(remote, deadline=PATIENTLY) as client:
         await asyncio.gather(*(train(trial) for trial in trials))
         found = await client.run(jobs.find_project(project.name))
         return await client.run(sweeps.results(found.id, trials))
