@@ -26,11 +26,10 @@ from truss_train_core.checkpoints.trainer_state import TrainerState, numbers
 from truss_train_core.curves.joining import Curve, Measured, joined, resumed_at
 from truss_train_core.jobs.names import attempt_of
 from truss_train_core.local.processes.checkpoint_sync import INDEX_FILE
-from truss_train_core.local.runner import CheckpointIndex, StoredCheckpoint
+from truss_train_core.local.runner import StoredCheckpoint
 from truss_train_core.local.server.data_dir import DataDir
 from truss_train_core.local.server.database import Job
-from truss_train_core.local.server.references import stored_checkpoints
-from truss_train_core.local.statefiles import read_json
+from truss_train_core.local.server.references import stored_checkpoints, stored_in
 
 _LONGEST_RUN = 100
 _MOST_POINTS = 1000
@@ -99,7 +98,7 @@ def source_of(data: DataDir, job: Job, number: int = 1) -> Source:
 
 def measured_by(source: Source) -> Measured:
     """All that a job's checkpoints tell of its training, in the order of steps."""
-    stored = _stored(source.store)
+    stored = stored_in(source.store)
     newest = _newest_state(source.store, stored)
     if newest:
         records = [numbers(each) for each in newest.log_history if isinstance(each.get("step"), (int, float))]
@@ -112,7 +111,7 @@ def measured_by(source: Source) -> Measured:
 @lru_cache(maxsize=256)
 def metrics_of(source: Source) -> Mapping[str, Mapping[str, float]]:
     """What was measured of each checkpoint, by its name. The newest training state tells of all before it."""
-    stored = _stored(source.store)
+    stored = stored_in(source.store)
     newest = _newest_state(source.store, stored)
     measured = {}
     for checkpoint in stored:
@@ -121,10 +120,6 @@ def metrics_of(source: Source) -> Mapping[str, Mapping[str, float]]:
         known = state.at(state.global_step if step is None else step) if state else {}
         measured[checkpoint.name] = known or _in_files(source.store, checkpoint)
     return measured
-
-
-def _stored(store: Path) -> tuple[StoredCheckpoint, ...]:
-    return (read_json(store / INDEX_FILE, CheckpointIndex) or CheckpointIndex()).checkpoints
 
 
 def _newest_state(store: Path, stored: Sequence[StoredCheckpoint]) -> TrainerState | None:

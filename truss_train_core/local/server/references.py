@@ -42,7 +42,12 @@ class Pinned:
 
 def stored_checkpoints(data: DataDir, project_id: str, job_id: str) -> tuple[StoredCheckpoint, ...]:
     """The checkpoints of a job as the platform keeps them, oldest first."""
-    path = data.checkpoints(project_id, job_id) / INDEX_FILE
+    return stored_in(data.checkpoints(project_id, job_id))
+
+
+def stored_in(store: Path) -> tuple[StoredCheckpoint, ...]:
+    """The same of a job whose copies are in `store`."""
+    path = store / INDEX_FILE
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
