@@ -15,13 +15,10 @@ import threading
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from truss_train_core.api.clock import Clock
 from truss_train_core.api.request import Request
-
-if TYPE_CHECKING:
-    import asyncio
 
 T = TypeVar("T")
 

@@ -84,12 +84,14 @@ def message(line: str | Line, style: str = "") -> None:
     if on_terminal():
         stderr().print(styled(parts), soft_wrap=True)
     else:
-        print("".join(text for text, _ in parts), file=sys.stderr, flush=True)  # noqa: T201 - nothing to be styled
+        text = harmless("".join(text for text, _ in parts)).replace("\r", "")  # rich leaves this out, too
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - nothing to be styled
 
 
 def on_terminal() -> bool:
-    """Whether stderr is a terminal, or is to be taken for one."""
-    return sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR"))
+    """Whether stderr is a terminal, or is to be taken for one: rich decides, unless there is nothing to decide."""
+    may_be_taken_for_one = os.environ.keys() & {"FORCE_COLOR", "TTY_COMPATIBLE"}
+    return bool(sys.stderr.isatty() or may_be_taken_for_one) and stderr().is_terminal
 
 
 def styled(line: Line) -> Text:

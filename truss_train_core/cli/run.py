@@ -213,16 +213,16 @@ def _listener(client: Client, plan: RunPlan, form: Format) -> Iterator[Listener]
     """What shows the run: JSON, a live picture on a terminal, lines elsewhere."""
     from truss_train_core.cli.progress import json_lines, narrator
 
-    console, replicas = output.stderr(), plan.project.job.compute.node_count > 1
+    replicas = plan.project.job.compute.node_count > 1
     if form is Format.JSON:
         yield json_lines
-    elif console.is_terminal:
+    elif output.on_terminal():
         from truss_train_core.cli.run_view import RunView
 
-        with RunView(console, client, plan.project.name, plan.best, replicas=replicas) as view:
+        with RunView(output.stderr(), client, plan.project.name, plan.best, replicas=replicas) as view:
             yield view
     else:
-        yield narrator(log=console, replicas=replicas)
+        yield narrator(log=output.stderr(), replicas=replicas)
 
 
 def _goes_on(record: RunRecord, file: RecordFile) -> list[str]:

@@ -38,11 +38,10 @@ class Definition(BaseModel):
     Unknown fields are errors, except under `Leniency`. Pydantic's errors do not show what a field was given, since that
     may be a secret.
     Objects of the truss package are accepted wherever one of ours is, and read by their fields.
-
-    Lists and dicts that are defaults stand as they are, for pydantic copies them: to read the signature of `list` as a
-    factory took a tenth of the import of this package and its first definition.
     """
 
+    # Lists and dicts that are defaults of fields stand as they are, for pydantic copies them: to read the signature of
+    # `list` as a factory took a tenth of the import of this package and its first definition.
     model_config = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True, defer_build=True)
 
     @model_validator(mode="before")
