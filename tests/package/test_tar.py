@@ -48,7 +48,7 @@ def test_an_archive_is_what_tarfile_writes(tree):
         for file in package.files:
             member = tarfile.TarInfo(file.arcname)
             member.size, member.mode, member.mtime = file.size, file.mode, 946_684_800
-            with file.source.open("rb") as content:
+            with open(file.source, "rb") as content:
                 tar.addfile(member, content)
     assert b"".join(archive(package)) == expected.getvalue()
 

@@ -23,6 +23,7 @@ import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ class PackagedFile:
 
     Attributes:
         arcname: its path in the archive, with forward slashes.
-        source: where its content is read.
+        source: path of where its content is read.
         size: bytes, when it was looked at.
         mode: 0o755 if anyone may execute it, otherwise 0o644.
         modified_ns: when it was last written, in nanoseconds since the epoch, when it was looked at.
@@ -51,7 +52,7 @@ class PackagedFile:
     """
 
     arcname: str
-    source: Path
+    source: str
     size: int
     mode: int
     modified_ns: int
@@ -148,7 +149,7 @@ def prepare(
 def _runtime_config(source_dir: Path, root: Path, config: Mapping[str, Any]) -> PackagedFile:
     path = source_dir / RUNTIME_CONFIG
     content = json.dumps(config, indent=2).encode()
-    return PackagedFile(path.relative_to(root).as_posix(), path, len(content), 0o644, 0, content)
+    return PackagedFile(path.relative_to(root).as_posix(), str(path), len(content), 0o644, 0, content)
 
 
 # --- workspace ---
@@ -230,48 +231,51 @@ def _gather(
     """Add what is in `directory` to `found`; `around` identifies the directories it lies in, to notice a cycle."""
     try:
         status = directory.stat()
-        paths = sorted(directory.iterdir(), key=lambda path: path.name)
+        with os.scandir(directory) as listed:
+            entries = sorted(listed, key=attrgetter("name"))
     except OSError as error:
         raise _unreadable(directory, error) from error
-    mark = next((path.name for path in paths if path.name in ENVIRONMENT_MARKS), None)
+    mark = next((entry.name for entry in entries if entry.name in ENVIRONMENT_MARKS), None)
     if mark and prefix:
         found.left_out.append(LeftOut(prefix, Reason.ALWAYS, f"*/{mark}"))
         return
     around = (*around, (status.st_dev, status.st_ino))
-    for path in paths:
-        if path.name in excluded:
-            found.left_out.append(LeftOut(f"{prefix}{path.name}/", Reason.EXCLUDE_DIRS))
+    for entry in entries:
+        if entry.name in excluded:
+            found.left_out.append(LeftOut(f"{prefix}{entry.name}/", Reason.EXCLUDE_DIRS))
         else:
-            _take(path, prefix + path.name, rules, around, found)
+            _take(entry, prefix + entry.name, rules, around, found)
 
 
-def _take(path: Path, arcname: str, rules: IgnoreRules, around: tuple[tuple[int, int], ...], found: _Found) -> None:
+def _take(
+    entry: os.DirEntry[str], arcname: str, rules: IgnoreRules, around: tuple[tuple[int, int], ...], found: _Found
+) -> None:
     """Add one path, with everything below it, to what travels or to what stays behind."""
-    status, failure = _status(path)
+    status, failure = _status(entry)
     is_directory = status is not None and stat.S_ISDIR(status.st_mode)
     if is_directory:
         arcname += "/"
     if matched := rules.match(arcname):
-        found.left_out.append(_left_out(path, arcname, *matched))
+        found.left_out.append(_left_out(Path(entry), arcname, *matched))
     elif status is None:
-        raise _unreadable(path, failure) from failure
+        raise _unreadable(Path(entry), failure) from failure
     elif is_directory:
         if (status.st_dev, status.st_ino) in around:
             found.left_out.append(LeftOut(arcname, Reason.LINK_CYCLE))
         else:
-            _gather(path, arcname, rules, frozenset(), around, found)
+            _gather(Path(entry), arcname, rules, frozenset(), around, found)
     elif stat.S_ISREG(status.st_mode):
-        if not os.access(path, os.R_OK):
-            raise _unreadable(path)
+        if not os.access(entry, os.R_OK):
+            raise _unreadable(Path(entry))
         mode = 0o755 if status.st_mode & 0o111 else 0o644
-        found.files.append(PackagedFile(arcname, path, status.st_size, mode, status.st_mtime_ns))
+        found.files.append(PackagedFile(arcname, entry.path, status.st_size, mode, status.st_mtime_ns))
     else:
         found.left_out.append(LeftOut(arcname, Reason.SPECIAL_FILE, files=1, size=0))
 
 
-def _status(path: Path) -> tuple[os.stat_result | None, OSError | None]:
+def _status(entry: os.DirEntry[str]) -> tuple[os.stat_result | None, OSError | None]:
     try:
-        return path.stat(), None
+        return entry.stat(), None
     except OSError as error:
         return None, error
 

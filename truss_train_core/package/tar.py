@@ -23,23 +23,20 @@ _END = bytes(2 * tarfile.BLOCKSIZE)
 _SIZE_FIELD, _CHECKSUM_FIELD = slice(124, 136), slice(148, 156)
 
 
-def archive(package: Package) -> Iterator[bytes]:
-    """The archive, in chunks of `CHUNK_SIZE` bytes and a shorter last one.
+def archive(package: Package) -> Iterator[bytearray]:
+    """The archive, in chunks of `CHUNK_SIZE` bytes and a shorter last one; each is the receiver's own.
 
     Raises:
         PackageError: while iterating, if a file vanished or was written to since it was looked at.
     """
-    gathered: list[bytes | memoryview] = []
-    room = CHUNK_SIZE
-    for piece in _pieces(package):
-        rest = memoryview(piece)
-        while len(rest) >= room:
-            yield b"".join([*gathered, rest[:room]])
-            rest, gathered, room = rest[room:], [], CHUNK_SIZE
-        gathered.append(rest)
-        room -= len(rest)
-    if room < CHUNK_SIZE:
-        yield b"".join(gathered)
+    chunks = _Chunks()
+    for file in package.files:
+        yield from chunks.fill(_header(file))
+        yield from chunks.fill(file.content) if file.content is not None else _read(file, chunks)
+        yield from chunks.fill(bytes(_padding(file.size, tarfile.BLOCKSIZE)))
+    yield from chunks.fill(_END)
+    yield from chunks.fill(bytes(_padding(chunks.length, tarfile.RECORDSIZE)))
+    yield from chunks.rest()
 
 
 def archive_size(package: Package) -> int:
@@ -48,41 +45,63 @@ def archive_size(package: Package) -> int:
     return members + len(_END) + _padding(members + len(_END), tarfile.RECORDSIZE)
 
 
-def _pieces(package: Package) -> Iterator[bytes]:
-    length = 0
-    for file in package.files:
-        for piece in _member(file):
-            length += len(piece)
-            yield piece
-    yield _END
-    yield bytes(_padding(length + len(_END), tarfile.RECORDSIZE))
+class _Chunks:
+    """One chunk after the other, each filled from its front to its end. What is read goes right to its place.
+
+    Attributes:
+        length: bytes that were filled in so far.
+    """
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._chunk = bytearray(CHUNK_SIZE)
+        self._room = memoryview(self._chunk)
+
+    def fill(self, piece: bytes) -> Iterator[bytearray]:
+        """Add a piece; yields the chunks that become full."""
+        while piece:
+            here, piece = piece[: len(self._room)], piece[len(self._room) :]
+            self._room[: len(here)] = here
+            yield from self._filled(len(here))
+
+    def read(self, content: int, size: int) -> Iterator[bytearray]:
+        """Add what a file descriptor still holds, `size` bytes at most; yields the chunks that become full."""
+        while size and (read := os.readv(content, [self._room[:size]])):
+            size -= read
+            yield from self._filled(read)
+
+    def _filled(self, size: int) -> Iterator[bytearray]:
+        self.length += size
+        self._room = self._room[size:]
+        if not self._room:
+            yield self._chunk
+            self._begin()
+
+    def rest(self) -> Iterator[bytearray]:
+        """The last chunk, if there is anything in it."""
+        if filled := len(self._chunk) - len(self._room):
+            yield self._chunk[:filled]
 
 
-def _member(file: PackagedFile) -> Iterator[bytes]:
-    yield _header(file)
-    if file.content is not None:
-        yield file.content
-    else:
-        yield from _read(file)
-    yield bytes(_padding(file.size, tarfile.BLOCKSIZE))
-
-
-def _read(file: PackagedFile) -> Iterator[bytes]:
-    left = file.size
+def _read(file: PackagedFile, chunks: _Chunks) -> Iterator[bytearray]:
+    before = chunks.length
     try:
         content = os.open(file.source, os.O_RDONLY | os.O_CLOEXEC)  # without the objects that open() puts around it
         try:
-            while left and (piece := os.read(content, min(left, CHUNK_SIZE))):
-                left -= len(piece)
-                yield piece
-            if left or os.read(content, 1) or os.fstat(content).st_mtime_ns != file.modified_ns:
-                raise PackageError(
-                    f"{file.source} changed while it was being archived.", hint="Push again when nothing writes to it."
-                )
+            yield from chunks.read(content, file.size)
+            status = os.fstat(content)
         finally:
             os.close(content)
     except OSError as error:
         raise PackageError(f"{file.source} could not be archived: {error.strerror}.") from error
+    read = chunks.length - before
+    if (read, status.st_size, status.st_mtime_ns) != (file.size, file.size, file.modified_ns):
+        raise PackageError(
+            f"{file.source} changed while it was being archived.", hint="Push again when nothing writes to it."
+        )
 
 
 def _header(file: PackagedFile) -> bytes:
