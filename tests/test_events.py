@@ -19,6 +19,10 @@ SAYINGS = [
         events.TwinStopped(job_id="j2", job_name="digits-1", stays="j1"),
         "job digits-1 (j2) was a twin of j1 and was stopped",
     ),
+    (
+        events.ArchiveUploading(sent_bytes=1_258_291_200, size_bytes=4_831_838_208),
+        "1,200 of 4,608 MiB of the working directory are uploaded",
+    ),
     (events.ApiOutage(error="503", seconds=61.2), "no answer from the API for 61 s, waiting on: 503"),
     (
         events.MovedToDedicated(job_name="digits-2", reason="0:40:00 are left"),

@@ -15,6 +15,7 @@ from world import World
 from truss_train_core import package, pushing
 from truss_train_core.definitions import Image, TrainingJob, TrainingProject
 from truss_train_core.errors import ConfigFileError, PackageError, UploadError
+from truss_train_core.events import ArchiveUploading
 from truss_train_core.remotes import Remote
 
 CONFIG = """
@@ -84,6 +85,34 @@ def test_a_failed_upload_creates_no_job(folder: Path, monkeypatch: pytest.Monkey
     with pytest.raises(UploadError):
         world.run(pushing.push_flow(project(), folder))
     assert not world.jobs
+
+
+def test_how_far_an_upload_is_events_tell_where_it_takes_long(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def upload(packed: package.Package, target: Any, progress: Any) -> None:
+        for piece in package.archive(packed):
+            progress(len(piece) - 1000)
+            progress(1000)
+
+    monkeypatch.setattr(package, "upload", upload)
+    size = package.archive_size(package.prepare(folder))
+    quick, slow = World(), World()
+    quick.run(pushing.push_flow(project(), folder))
+    monkeypatch.setattr(pushing, "TOLD_EVERY", 0.0)
+    slow.run(pushing.push_once_flow(project(), folder))
+    assert not quick.heard(ArchiveUploading)
+    assert [(event.sent_bytes, event.size_bytes) for event in slow.heard(ArchiveUploading)] == [
+        (size - 1000, size), (size, size)
+    ]  # fmt: skip
+
+
+def test_who_watches_an_upload_hears_no_events_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(package, "upload", lambda packed, target, progress: progress(5))
+    monkeypatch.setattr(pushing, "TOLD_EVERY", 0.0)
+    world = World()
+    world.run(pushing.push_flow(project(), folder, progress=counted.append))
+    assert counted == [5]
+    assert not world.heard(ArchiveUploading)
 
 
 def test_a_preview_is_what_a_push_sends_but_for_the_archives_address(folder: Path, uploaded: list[Any]) -> None:

@@ -54,6 +54,13 @@ class ChoiceRow(BaseModel):
 # ---------------------------------------------------------------- jobs
 
 
+class ArchiveUploading(Event):
+    """The archive of a working directory is under way, and so many bytes of it are handed over; told now and then."""
+
+    sent_bytes: int
+    size_bytes: int
+
+
 class _AboutJob(Event):
     project_id: str
     project_name: str
@@ -256,6 +263,8 @@ class Notice(Event):
 def sentence(event: Event) -> str | None:
     """What to tell a person of an event, in one line; None for one that says nothing to people, and for log lines."""
     match event:
+        case ArchiveUploading(sent_bytes=sent, size_bytes=size):
+            return f"{sent / 2**20:,.0f} of {size / 2**20:,.0f} MiB of the working directory are uploaded"
         case JobSubmitted(job_id=job_id, job_name=name, project_name=project):
             return f"{_named(name, job_id)} was submitted to project {project}"
         case JobAdopted(job_id=job_id, job_name=name, status=status):

@@ -10,21 +10,26 @@ order is the current client's (seen on the wire): project, credentials, archive,
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from truss_train_core import jobs, package
 from truss_train_core.api.client import Client
-from truss_train_core.api.flows import Flow, work
+from truss_train_core.api.flows import Flow, Tell, long_work, work
 from truss_train_core.api.models import UploadCredentials, Wire
 from truss_train_core.config_file import load_training_project
 from truss_train_core.definitions import TrainingProject
+from truss_train_core.events import ArchiveUploading
 from truss_train_core.jobs import Submitted
 from truss_train_core.remotes import Remote
 
 Progress = Callable[[int], None]
 """Called with each number of bytes that were handed over for upload, in the thread that uploads."""
+
+TOLD_EVERY = 10.0
+"""Seconds between two events that tell how far an upload is; one that takes less tells nothing."""
 
 
 class PushResult(dict[str, Any]):
@@ -75,19 +80,20 @@ def push_flow(
     team_id: str | None = None,
     progress: Progress | None = None,
 ) -> Flow[Submitted]:
-    """As `push`, for a client of one's own; `packed` is what `prepare` said, where it was asked already."""
+    """As `push`, for a client of one's own; `packed` is what `prepare` said, where it was asked already.
+
+    How far the upload is, `progress` is told, or an event every `TOLD_EVERY` seconds where that is None.
+    """
     upload, user_env = yield from _pack(project, source_dir, packed, progress)
     return (yield from jobs.submit(project, upload, user_env=user_env, team_id=team_id))
 
 
-def push_once_flow(
-    project: TrainingProject, source_dir: Path, *, team_id: str | None = None, progress: Progress | None = None
-) -> Flow[Submitted]:
+def push_once_flow(project: TrainingProject, source_dir: Path, *, team_id: str | None = None) -> Flow[Submitted]:
     """As `push_flow`, but the job's name is a key: the job of this name is created once, and adopted ever after.
 
-    See `jobs.submit_once`; `jobs.job_name` makes such a name.
+    See `jobs.submit_once`; `jobs.job_name` makes such a name. How far the upload is, events tell.
     """
-    upload, user_env = yield from _pack(project, source_dir, None, progress)
+    upload, user_env = yield from _pack(project, source_dir, None, None)
     return (yield from jobs.submit_once(project, upload, user_env=user_env, team_id=team_id))
 
 
@@ -155,7 +161,7 @@ def _pack(
 
 
 def _upload(packed: package.Package, progress: Progress | None) -> jobs.Upload:
-    def upload(credentials: UploadCredentials) -> None:
+    def upload(credentials: UploadCredentials) -> Flow[None]:
         keys = credentials.creds
         target = package.UploadTarget(
             bucket=credentials.s3_bucket,
@@ -166,6 +172,23 @@ def _upload(packed: package.Package, progress: Progress | None) -> jobs.Upload:
             endpoint_url=keys.endpoint_url,
             region=keys.region_name,
         )
-        package.upload(packed, target, progress=progress)
+        yield from long_work(
+            lambda tell: package.upload(packed, target, progress=progress or _now_and_then(tell, packed))
+        )
 
     return upload
+
+
+def _now_and_then(tell: Tell, packed: package.Package) -> Progress:
+    """Tells how far an upload is every `TOLD_EVERY` seconds, and of its end where it told anything before."""
+    size, sent, told = package.archive_size(packed), 0, False
+    due = time.monotonic() + TOLD_EVERY
+
+    def count(handed_over: int) -> None:
+        nonlocal sent, told, due
+        sent += handed_over
+        if time.monotonic() >= due or (told and sent == size):
+            tell(ArchiveUploading(sent_bytes=sent, size_bytes=size))
+            told, due = True, time.monotonic() + TOLD_EVERY
+
+    return count

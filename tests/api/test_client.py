@@ -9,6 +9,7 @@ import pickle
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import Any
 
 import httpx
@@ -18,13 +19,14 @@ from truss_train_core import errors
 from truss_train_core.api import endpoints
 from truss_train_core.api.async_client import AsyncClient
 from truss_train_core.api.client import Client
-from truss_train_core.api.flows import Event, Flow, emit, now, pause, send, work
+from truss_train_core.api.flows import Event, Flow, Tell, emit, long_work, now, pause, send, work
 from truss_train_core.api.request import Request
 from truss_train_core.api.retry import Retry
 from truss_train_core.remotes import Remote
 from truss_train_core.testing import ManualClock
 
 KEY = "k3y-that-must-not-leak"
+LONG = 30.0
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
@@ -252,6 +254,56 @@ def test_a_listener_that_fails_ends_the_flow_before_anything_is_sent(both: Both)
     with pytest.raises(OSError, match="No space left"):
         both("run", story(GET, GET), always(200, job_answer()), on_event=full)
     assert both.seen == []
+
+
+def test_blocking_work_tells_how_far_it_is_where_the_listener_is(both: Both) -> None:
+    heard: list[tuple[str, int]] = []
+
+    def count(tell: Tell) -> int:
+        for number in range(3):
+            tell(Noted(text=str(number)))
+            assert len(heard) == number + 1  # it goes on when the listener has heard
+        return 3
+
+    def listen(event: Event) -> None:
+        heard.append((event.text, threading.get_ident()))
+
+    assert both("run", long_work(count), always(404), on_event=listen) == 3
+    assert [text for text, _ in heard] == ["0", "1", "2"]
+    assert {thread for _, thread in heard} == {threading.get_ident()}
+
+
+def test_blocking_work_ends_with_what_its_listener_raises(both: Both) -> None:
+    def full(event: Event) -> None:
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        both("run", long_work(lambda tell: tell(Noted(text="half"))), always(404), on_event=full)
+
+
+def test_blocking_work_that_is_cancelled_ends_when_it_next_tells_how_far_it_is() -> None:
+    begun, cancelled, ended = threading.Event(), threading.Event(), threading.Event()
+    heard: list[Event] = []
+
+    def upload(tell: Tell) -> None:
+        begun.set()
+        assert cancelled.wait(LONG)
+        try:
+            tell(Noted(text="half"))
+        except CancelledError:
+            ended.set()
+
+    async def run() -> None:
+        async with AsyncClient(remote(), transport=httpx.MockTransport(always(404))) as client:
+            task = asyncio.create_task(client.run(long_work(upload), on_event=heard.append))
+            assert await asyncio.to_thread(begun.wait, LONG)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            cancelled.set()
+
+    asyncio.run(run())
+    assert ended.wait(LONG)
+    assert heard == []
 
 
 def test_the_async_driver_awaits_its_listener() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from world import Fault, Killed, World, away, broken, garbled
 
 from truss_train_core import jobs
+from truss_train_core.api.flows import Flow, work
+from truss_train_core.api.models import UploadCredentials
 from truss_train_core.definitions import Image, TrainingJob, TrainingProject
 from truss_train_core.errors import AnswerLost, Rejected, ServerError, Unreachable
 from truss_train_core.events import JobAdopted, JobSubmitted, TwinStopped
@@ -21,8 +24,15 @@ def project(name: str | None = NAME) -> TrainingProject:
     return TrainingProject(name="digits", job=TrainingJob(name=name, image=Image(base_image="python:3.12")))
 
 
+def storing(store: Callable[[UploadCredentials], object] = lambda credentials: None) -> jobs.Upload:
+    def upload(credentials: UploadCredentials) -> Flow[None]:
+        yield from work(lambda: store(credentials))
+
+    return upload
+
+
 def submit_once(world: World, **kills: int) -> jobs.Submitted:
-    return world.run(jobs.submit_once(project(), lambda credentials: None), **kills)
+    return world.run(jobs.submit_once(project(), storing()), **kills)
 
 
 def running(world: World) -> list[str]:
@@ -36,7 +46,7 @@ def world() -> World:
 
 def test_a_job_is_created_with_the_archive_that_was_uploaded(world: World) -> None:
     stored: list[Any] = []
-    done = world.run(jobs.submit_once(project(), stored.append, user_env={"python_version": "3.11.0"}))
+    done = world.run(jobs.submit_once(project(), storing(stored.append), user_env={"python_version": "3.11.0"}))
     assert done.created
     assert done.project.name == "digits"
     body = world.jobs[0].body
@@ -102,7 +112,7 @@ def test_a_lookup_that_fails_after_a_lost_answer_creates_nothing_more(world: Wor
         world.faults[1].times = 1
 
     with pytest.raises(Unreachable):
-        world.run(jobs.submit_once(project(), fail_next_list))
+        world.run(jobs.submit_once(project(), storing(fail_next_list)))
     assert submit_once(world).job.id == "j1"
     assert len(world.jobs) == 1
 
@@ -116,7 +126,7 @@ def test_a_request_that_is_wrong_is_not_repeated(world: World) -> None:
 
 def test_of_two_holders_of_a_key_the_older_job_stays_and_ours_is_stopped(world: World) -> None:
     """Another process creates the job while we upload."""
-    done = world.run(jobs.submit_once(project(), lambda credentials: world.add_job("p1", {"name": NAME})))
+    done = world.run(jobs.submit_once(project(), storing(lambda credentials: world.add_job("p1", {"name": NAME}))))
     assert done.job.id == "j1"
     assert not done.created
     assert running(world) == ["j1"]
@@ -194,13 +204,13 @@ def _create_index() -> int:
 def test_without_a_key_a_create_is_made_once_and_a_lost_answer_says_where_to_look(world: World) -> None:
     world.faults = [Fault(CREATE, "lost")]
     with pytest.raises(AnswerLost, match=r"Project 'digits': job 'sweep'.*look at the project's newest job"):
-        world.run(jobs.submit(project("sweep"), lambda credentials: None))
+        world.run(jobs.submit(project("sweep"), storing()))
     assert world.called(CREATE) == 1
 
 
 def test_without_a_key_two_calls_make_two_jobs(world: World) -> None:
     for _ in range(2):
-        world.run(jobs.submit(project("sweep"), lambda credentials: None))
+        world.run(jobs.submit(project("sweep"), storing()))
     assert len(world.jobs) == 2
 
 
@@ -209,13 +219,13 @@ def test_a_failed_upload_creates_no_job(world: World) -> None:
         raise OSError("disk")
 
     with pytest.raises(OSError, match="disk"):
-        world.run(jobs.submit_once(project(), fail))
+        world.run(jobs.submit_once(project(), storing(fail)))
     assert not world.jobs
 
 
 def test_submit_once_without_a_name_is_refused(world: World) -> None:
     with pytest.raises(ValueError, match="name"):
-        world.run(jobs.submit_once(project(None), lambda credentials: None))
+        world.run(jobs.submit_once(project(None), storing()))
     assert not world.calls
 
 

@@ -4,6 +4,7 @@ import io
 import os
 import tarfile
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_an_archive_is_what_tarfile_writes(tree):
         for file in package.files:
             member = tarfile.TarInfo(file.arcname)
             member.size, member.mode, member.mtime = file.size, file.mode, 946_684_800
-            with open(file.source, "rb") as content:
+            with Path(file.source).open("rb") as content:
                 tar.addfile(member, content)
     assert b"".join(archive(package)) == expected.getvalue()
 

@@ -196,7 +196,7 @@ class World:
             self.events.append(effect.event)
             self.listener(effect.event)
         elif isinstance(effect, Work):
-            return effect.function()
+            return effect.function(lambda event: self._carry_out(Emit(event)))
         elif isinstance(effect, Together):
             return [self._drive(flow) for flow in effect.flows]
         else:

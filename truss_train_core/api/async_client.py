@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 import httpx
@@ -39,6 +40,21 @@ class _Turns:
             heard = self._on_event(event)
             if inspect.isawaitable(heard):
                 await heard
+
+
+async def _in_a_thread(work: Work, turns: _Turns) -> Any:
+    """Blocking code cannot be cancelled, but learns that it was when it next tells how far it is."""
+    loop, waiting = asyncio.get_running_loop(), True
+
+    def tell(event: Event) -> None:
+        if not waiting:
+            raise CancelledError
+        asyncio.run_coroutine_threadsafe(turns.tell(event), loop).result()
+
+    try:
+        return await asyncio.to_thread(work.function, tell)
+    finally:
+        waiting = False
 
 
 class AsyncClient(Sender):
@@ -105,7 +121,7 @@ class AsyncClient(Sender):
         if isinstance(effect, Emit):
             return await turns.tell(effect.event)
         if isinstance(effect, Work):
-            return await asyncio.to_thread(effect.function)
+            return await _in_a_thread(effect, turns)
         return await self._together(effect, turns)
 
     async def _pause(self, pause: Pause) -> None:

@@ -108,7 +108,7 @@ class Client(Sender):
         if isinstance(effect, Emit):
             return on_event(effect.event)
         if isinstance(effect, Work):
-            return effect.function()
+            return effect.function(on_event)
         return self._together(effect, on_event)
 
     def _together(self, effect: Together, on_event: Listener) -> list[Any]:

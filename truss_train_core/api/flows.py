@@ -83,11 +83,15 @@ class Emit:
     event: Event
 
 
+Tell: TypeAlias = Callable[[Event], None]
+"""What blocking code is given to tell whoever watches how far it is. It raises where nobody waits for the code."""
+
+
 @dataclass(frozen=True)
 class Work:
     """Run blocking code: in place by the sync driver, in a thread by the async one."""
 
-    function: Callable[[], Any]
+    function: Callable[[Tell], Any]
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,11 @@ def emit(event: Event) -> Flow[None]:
 
 def work(function: Callable[[], T]) -> Flow[T]:
     """Run blocking code and return its result."""
+    return (yield from long_work(lambda tell: function()))
+
+
+def long_work(function: Callable[[Tell], T]) -> Flow[T]:
+    """Run blocking code that tells whoever watches how far it is, and return its result."""
     answer: T = yield Work(function)
     return answer
 

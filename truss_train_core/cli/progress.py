@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -40,22 +40,21 @@ def narrator(*, log: Console | None = None, replicas: bool = False) -> Listener:
     return tell
 
 
-def upload_bar(total: int) -> AbstractContextManager[Callable[[int], None]]:
-    """A bar on stderr while an archive of `total` bytes is uploaded; what it yields is told each number of bytes."""
-    return _bar("uploading", total)
+def upload_bar(total: int) -> AbstractContextManager[Callable[[int], None] | None]:
+    """A bar on stderr while an archive of `total` bytes is uploaded; what it yields is told each number of bytes.
+
+    Where stderr is no terminal there is none, and None is yielded: events tell.
+    """
+    return _bar("uploading", total) if output.on_terminal() else nullcontext()
 
 
 def download_bar() -> AbstractContextManager[Callable[[int], None]]:
     """The same for a download, of which nobody knows how much it will be."""
-    return _bar("downloading", None)
+    return _bar("downloading", None) if output.on_terminal() else nullcontext(lambda count: None)
 
 
 @contextmanager
 def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    if not output.on_terminal():
-        yield lambda count: None
-        return
-
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn(what), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())

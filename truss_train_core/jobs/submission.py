@@ -8,15 +8,15 @@ from typing import Any
 
 from truss_train_core import definitions
 from truss_train_core.api import endpoints
-from truss_train_core.api.flows import Flow, emit, now, send, work
+from truss_train_core.api.flows import Flow, emit, now, send
 from truss_train_core.api.models import TrainingJob, TrainingProject, UploadCredentials
 from truss_train_core.errors import AnswerLost
 from truss_train_core.events import JobAdopted, JobSubmitted, TwinStopped
 from truss_train_core.jobs.stopping import get, stop
 from truss_train_core.once import LATE_CREATE, MAYBE_CREATED, create_once
 
-Upload = Callable[[UploadCredentials], object]
-"""Stores the archive of the working directory where the credentials say. Blocking."""
+Upload = Callable[[UploadCredentials], Flow[None]]
+"""Stores the archive of the working directory where the credentials say."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _upsert(project: definitions.TrainingProject, team_id: str | None) -> Flow[T
 def _body(job: definitions.TrainingJob, upload: Upload, user_env: Mapping[str, Any] | None) -> Flow[dict[str, Any]]:
     """Upload the archive; the create request's body names where it is."""
     credentials = yield from send(endpoints.upload_credentials())
-    yield from work(lambda: upload(credentials))
+    yield from upload(credentials)
     artifact = {"s3_bucket": credentials.s3_bucket, "s3_key": credentials.s3_key}
     return job.wire_body(artifacts=[artifact], truss_user_env=user_env)
 

@@ -104,7 +104,7 @@ def upload(
         )
 
 
-def _counted(package: Package, progress: Callable[[int], None] | None) -> Iterator[bytes]:
+def _counted(package: Package, progress: Callable[[int], None] | None) -> Iterator[bytearray]:
     for chunk in archive(package):
         yield chunk
         if progress:
