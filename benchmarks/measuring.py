@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryFile
@@ -33,6 +34,31 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """How many times another's: the median of rounds, in each of which both met the same machine.
+
+    Attributes:
+        low, high: between which it would be over ever so many rounds, in 95 of 100 cases; the extremes where there are
+            too few rounds to say.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, rounds: Iterable[float]) -> Ratio:
+        """That of the ratios of all rounds."""
+        ordered = sorted(rounds)
+        count = len(ordered)
+        # A round lies below the true median as often as a coin falls on its head: of how many heads at most would one
+        # be surprised? So many of the lowest rounds, and of the highest, tell nothing of it.
+        surprising = [n for n in range(count) if sum(comb(count, heads) for heads in range(n + 1)) <= 0.025 * 2**count]
+        idle = max(surprising, default=0)
+        return cls(float(median(ordered)), ordered[idle], ordered[-1 - idle])
+
+
+@dataclass(frozen=True)
 class Costs:
     """Of one side, in all rounds."""
 
@@ -42,10 +68,10 @@ class Costs:
         """The median of an attribute of `Cost`."""
         return float(median(getattr(each, what) for each in self.rounds))
 
-    def ratio(self, other: Costs, what: str) -> float:
-        """How many times the other's: the median over the rounds, in each of which both met the same machine."""
+    def ratio(self, other: Costs, what: str) -> Ratio:
+        """How many times the other's an attribute of `Cost` is."""
         pairs = zip(self.rounds, other.rounds, strict=True)
-        return float(median(getattr(mine, what) / getattr(its, what) for mine, its in pairs))
+        return Ratio.of(getattr(mine, what) / getattr(its, what) for mine, its in pairs)
 
 
 def python(environment: str = ".venv") -> Path:

@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.measuring import Costs
+from benchmarks.measuring import Costs, Ratio
 
+_HOW_TO_READ = (
+    "Written by `make bench`, which measures everything below in one run: what is compared is measured in turn, "
+    "medians are of all rounds, and a ratio is the median of the rounds' ratios. Ratios are what counts: machines "
+    "differ, and are busy. Beside a ratio stands between which figures it would be over ever so many rounds, in 95 of "
+    "100 cases."
+)
 COSTS = ("", "wall", "processor", "peak memory")
 """The columns of `cost_row`."""
 
@@ -22,25 +28,38 @@ class Goal:
 
     Attributes:
         what: of what, beside what.
-        measured: the figure.
+        measured: the figure, or a ratio with what the noise of the machine leaves open.
         limit: that it is held against.
         unit: of both; "×" for a ratio.
         at_least: whether the limit is the least that is wanted.
     """
 
     what: str
-    measured: float
+    measured: float | Ratio
     limit: float
     unit: str = "×"
     at_least: bool = False
 
     @property
+    def value(self) -> float:
+        return self.measured.value if isinstance(self.measured, Ratio) else self.measured
+
+    @property
     def met(self) -> bool:
-        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is met, and whether another run may find otherwise."""
+        open_still = isinstance(self.measured, Ratio) and self.measured.low <= self.limit <= self.measured.high
+        return ("met" if self.met else "**missed**") + (", by less than the noise" if open_still else "")
 
     def __str__(self) -> str:
         sign = "≥" if self.at_least else "≤"
-        return f"{self.what}: {number(self.measured)} {self.unit} ({sign} {number(self.limit)})"
+        noise = (
+            f", {number(self.measured.low)} to {number(self.measured.high)}" if isinstance(self.measured, Ratio) else ""
+        )
+        return f"{self.what}: {number(self.value)} {self.unit}{noise} ({sign} {number(self.limit)})"
 
 
 @dataclass(frozen=True)
@@ -108,9 +127,7 @@ def page(results: Mapping[str, Result | str], minutes: float) -> str:
     lines = [
         "# What it costs",
         "",
-        "Written by `make bench`, which measures everything below in one run: what is compared is measured in turn, "
-        "medians are of all rounds, and a ratio is the median of the rounds' ratios. Ratios are what counts: machines "
-        "differ, and are busy.",
+        _HOW_TO_READ,
         "",
         f"{machine()}. The run took {minutes:.0f} minutes.",
         "",
@@ -119,7 +136,7 @@ def page(results: Mapping[str, Result | str], minutes: float) -> str:
     ]
     for name, result in results.items():
         goals = result.goals if isinstance(result, Result) else ()
-        lines += [f"| [{name}](#{name}) | {goal} | {'met' if goal.met else '**missed**'} |" for goal in goals]
+        lines += [f"| [{name}](#{name}) | {goal} | {goal.verdict} |" for goal in goals]
         if isinstance(result, str):
             lines.append(f"| {name} | {result.splitlines()[0]} | **failed** |")
     for name, result in results.items():

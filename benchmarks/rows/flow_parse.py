@@ -31,5 +31,7 @@ def measure(quick: bool) -> Result:
             Goal("processor time with all names, of a flow file without", costs[ALL].ratio(alone, "processor"), 1.1),
         ),
         columns=(*COSTS, "processor, of one without this"),
-        table=[(*cost_row(name, each), f"{each.ratio(alone, 'processor'):.2f} ×") for name, each in costs.items()],
+        table=[
+            (*cost_row(name, each), f"{each.ratio(alone, 'processor').value:.2f} ×") for name, each in costs.items()
+        ],
     )

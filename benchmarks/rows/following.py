@@ -11,7 +11,7 @@ from statistics import median
 import httpx
 from pydantic import SecretStr
 
-from benchmarks.measuring import told_by, used_by_this_process
+from benchmarks.measuring import Ratio, told_by, used_by_this_process
 from benchmarks.results import Goal, Growth, Result, megabytes, number, seconds
 from truss_train_core import Client, Remote, jobs
 from truss_train_core.api.models import LOG_LIMIT, LogsAnswer, TrainingJob
@@ -30,7 +30,7 @@ APART = 1_000_000
 def measure(quick: bool) -> Result:
     sizes = SIZES[:2] if quick else SIZES
     most = sizes[-1]
-    rounds = [{side: told_by(__name__, kind, most) for side, kind in KINDS.items()} for _ in range(1 if quick else 3)]
+    rounds = [{side: told_by(__name__, kind, most) for side, kind in KINDS.items()} for _ in range(1 if quick else 7)]
     ours = {size: told_by(__name__, KINDS[OURS], size) for size in sizes}
     middle = {side: median(each[side]["processor"] for each in rounds) for side in KINDS}
     return Result(
@@ -50,13 +50,13 @@ def measure(quick: bool) -> Result:
             for what, unit, key, scale in (("processor time", "s", "processor", 1), ("peak memory", "MB", "peak", 1e6))
         ],
         remark="The API is a transport in the same process, and its cost is taken off. Of parsing into lines alone, "
-        f"whose fields are checked, ours is {number(_ratio(rounds, MODELS))} ×; the rest is mostly httpx, for an "
+        f"whose fields are checked, ours is {number(_ratio(rounds, MODELS).value)} ×; the rest is mostly httpx, for an "
         f"answer holds {LOG_LIMIT:,} lines at most.",
     )
 
 
-def _ratio(rounds: list[dict[str, dict[str, float]]], other: str) -> float:
-    return median(each[OURS]["processor"] / each[other]["processor"] for each in rounds)
+def _ratio(rounds: list[dict[str, dict[str, float]]], other: str) -> Ratio:
+    return Ratio.of(each[OURS]["processor"] / each[other]["processor"] for each in rounds)
 
 
 # ---------------------------------------------------------------- one side, in a process of its own

@@ -7,7 +7,7 @@ from benchmarks.results import COSTS, Goal, Result, cost_row
 
 
 def measure(quick: bool) -> Result:
-    files, total, rounds = (500, 15_000_000, 1) if quick else (20_000, 600_000_000, 3)
+    files, total, rounds = (500, 15_000_000, 1) if quick else (20_000, 600_000_000, 7)
     with pushing(files, total // files) as tree:
         costs = tree.in_turn(rounds, OURS, TRUSS, TAR)
     ours = costs[OURS]
