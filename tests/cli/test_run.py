@@ -128,9 +128,11 @@ def test_a_run_that_spends_more_than_it_may_is_stopped_and_told_what_it_took(
         (("--deadline", "tomorrow"), "--deadline is no time: 'tomorrow'"),
         (("--max-runtime", "0"), "greater than 0"),
         (("--max-gpu-hours", "1"), "the job has no GPU"),
+        (("--ask-path", "sync/v1/x"), "--ask-path needs --ask"),
+        (("--ask", "{}"), "there is a question, but no deployment to ask it"),
     ],
 )
-def test_a_budget_that_cannot_be_one_is_refused(
+def test_options_that_cannot_be_meant_so_are_refused(
     truss_train: Command, local: LocalPlatform, quick: Project, options: tuple[str, ...], said: str
 ) -> None:
     truss_train("run", quick("refused"), "--no-deploy", *options).is_refusal(said)

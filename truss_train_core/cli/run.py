@@ -61,8 +61,9 @@ def run(
         str | None, typer.Option(metavar="JSON|FILE", help="What to ask the deployed model: a JSON object.")
     ] = None,
     ask_path: Annotated[
-        str, typer.Option(metavar="PATH", help="Where to ask it; sync/… for a path of the model server itself.")
-    ] = "predict",
+        str | None,
+        typer.Option(metavar="PATH", help="Where to ask it: predict, or sync/… for a path of the model server itself."),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where the run is noted; otherwise in .truss-train beside CONFIG."),
@@ -84,6 +85,8 @@ def run(
     if timeout is not None and timeout <= 0:
         raise BadOptions("--timeout is a number of seconds, more than 0.")
     budget = budgets.budget(max_runtime, max_gpu_hours, max_cost, price, spot_price, deadline, deadline_margin)
+    if ask_path and ask is None:
+        raise BadOptions("--ask-path needs --ask.")
     question = _question(ask)
     project, directory = config_files.training_project(config)
     config_files.report(prepare(project, directory))
@@ -96,7 +99,7 @@ def run(
             best=runs.Best(metric=metric, mode=mode.value) if metric and mode else None,
             deploy=None if no_deploy else _deployment(config),
             question=question,
-            question_path=ask_path,
+            question_path=ask_path or "predict",
             budget=budget,
             training=Limits(timeout=timeout),
         )
