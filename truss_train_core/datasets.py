@@ -17,9 +17,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from truss_train_core.errors import DatasetNotFound, DatasetUnavailable
+from truss_train_core.values import Value
 
 __all__ = ["HUB", "HUGGING_FACE", "DataFile", "DatasetVersion", "fingerprint", "look", "look_at_hub"]
 
@@ -30,7 +29,7 @@ HUB = "https://huggingface.co"
 _TIMEOUT = 60.0
 
 
-class DataFile(BaseModel):
+class DataFile(Value):
     """A file of a dataset, as a listing has it.
 
     Attributes:
@@ -39,14 +38,12 @@ class DataFile(BaseModel):
         tag: what changes with the content: an ETag, or the time of the last change.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     name: str
     size: int
     tag: str
 
 
-class DatasetVersion(BaseModel):
+class DatasetVersion(Value):
     """A dataset as it was found.
 
     Attributes:
@@ -55,8 +52,6 @@ class DatasetVersion(BaseModel):
         files: how many; None where nothing was listed.
         size_bytes: of all; None where nothing was listed.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     source: str
     version: str

@@ -9,15 +9,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from truss_train_core.api.flows import Event
 from truss_train_core.api.models import LogLine
+from truss_train_core.values import Value
 
 # ---------------------------------------------------------------- values that events carry
 
 
-class LogCursor(BaseModel):
+class LogCursor(Value):
     """Where a reader of a job's log is: JSON of a few kilobytes at most times, from which another process reads on.
 
     Attributes:
@@ -26,14 +27,12 @@ class LogCursor(BaseModel):
         complete: whether the platform said that there will be no others. Only the local one does, of an ended job.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
     start_millis: int
-    seen: dict[str, int] = {}
+    seen: dict[str, int] = Field(default={})
     complete: bool = False
 
 
-class ChoiceRow(BaseModel):
+class ChoiceRow(Value):
     """A checkpoint in the table of a decision.
 
     Attributes:
@@ -41,8 +40,6 @@ class ChoiceRow(BaseModel):
         value: its metric, or None where it has none.
         rejected: why it could not be chosen, or None.
     """
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
     job_id: str
     checkpoint: str

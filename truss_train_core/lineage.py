@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import Field, JsonValue
 
 from truss_train_core.datasets import HUGGING_FACE
+from truss_train_core.values import Value
 
 __all__ = ["Thing", "checkpoint", "dataset", "job", "model"]
 
 NAMESPACE = "baseten"
 
 
-class Thing(BaseModel):
+class Thing(Value):
     """Something that comes of something, or of which something comes.
 
     Attributes:
@@ -29,13 +30,11 @@ class Thing(BaseModel):
         facts: what is known of it; small, JSON, no secrets.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     namespace: str
     name: str
     uri: str
     version: str | None = None
-    facts: dict[str, JsonValue] = {}
+    facts: dict[str, JsonValue] = Field(default={})
 
 
 def dataset(source: str, version: str | None = None, **facts: JsonValue) -> Thing:

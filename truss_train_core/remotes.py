@@ -43,10 +43,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import SecretStr
 
 from truss_train_core.durable import replace_file
 from truss_train_core.errors import RemoteError
+from truss_train_core.values import Setting
 
 DEFAULT = "baseten"
 ENVIRONMENT = "<environment>"
@@ -63,7 +64,7 @@ _OAUTH_LEEWAY = 60.0  # seconds before its end at which a token is no longer wor
 Scheme = Literal["Api-Key", "Bearer"]
 
 
-class Remote(BaseModel):
+class Remote(Setting):
     """A server and the key for it.
 
     Attributes:
@@ -74,8 +75,6 @@ class Remote(BaseModel):
         scheme: how the key is sent.
         team: name of the team that the section sets, or None.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     api_url: str

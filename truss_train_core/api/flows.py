@@ -19,9 +19,8 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 from truss_train_core.api.request import Request
+from truss_train_core.values import Value
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,10 +30,8 @@ AT_ONCE = 8
 what a server is willing to answer to one, are limited."""
 
 
-class Event(BaseModel):
+class Event(Value):
     """Something that happened, for whoever watches: progress bars, engine logs, artifacts, lineage."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from truss_train_core.values import Value
 
 LOG_WINDOW_MILLIS = 7 * 24 * 3600 * 1000
 """The longest window of one log request, in milliseconds (OpenAPI)."""
@@ -65,12 +67,10 @@ class DeploymentStatus:
     """It does not become ready by itself."""
 
 
-class Wire(BaseModel):
+class Wire(Value):
     """Base of all messages: frozen, tolerant of fields it does not know."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", protected_namespaces=(), populate_by_name=True, defer_build=True
-    )
+    model_config = ConfigDict(populate_by_name=True)
 
 
 # ---------------------------------------------------------------- projects and jobs
@@ -179,7 +179,7 @@ class SearchJobs(Wire):
     statuses: list[str] | None = None
     project_id: str | None = None
     job_id: str | None = None
-    order_by: list[OrderBy] = [OrderBy()]
+    order_by: list[OrderBy] = Field(default_factory=lambda: [OrderBy()])
 
 
 class JobsAnswer(Wire):
@@ -252,7 +252,7 @@ class TeamGpuCapacity(GpuCapacity):
 
 class CapacityAnswer(Wire):
     gpu_capacities: list[GpuCapacity]
-    team_gpu_capacities: list[TeamGpuCapacity] = []
+    team_gpu_capacities: list[TeamGpuCapacity] = Field(default=[])
 
 
 class TeamCapacityAnswer(Wire):
@@ -409,18 +409,18 @@ class MetricPoint(Wire):
 
 
 class StorageMetrics(Wire):
-    usage_bytes: list[MetricPoint] = []
-    utilization: list[MetricPoint] = []
+    usage_bytes: list[MetricPoint] = Field(default=[])
+    utilization: list[MetricPoint] = Field(default=[])
 
 
 class NodeMetrics(Wire):
     """Samples of one node. Utilizations are 0 to 1, CPU usage is in cores, keys of the GPU series are ranks."""
 
-    gpu_memory_usage_bytes: dict[str, list[MetricPoint]] = {}
-    gpu_utilization: dict[str, list[MetricPoint]] = {}
-    cpu_usage: list[MetricPoint] = []
-    cpu_memory_usage_bytes: list[MetricPoint] = []
-    ephemeral_storage: StorageMetrics = StorageMetrics()
+    gpu_memory_usage_bytes: dict[str, list[MetricPoint]] = Field(default={})
+    gpu_utilization: dict[str, list[MetricPoint]] = Field(default={})
+    cpu_usage: list[MetricPoint] = Field(default=[])
+    cpu_memory_usage_bytes: list[MetricPoint] = Field(default=[])
+    ephemeral_storage: StorageMetrics = Field(default_factory=StorageMetrics)
 
 
 class PerNodeMetrics(Wire):
@@ -433,7 +433,7 @@ class MetricsAnswer(NodeMetrics):
 
     training_job: TrainingJob
     cache: StorageMetrics | None = None
-    per_node_metrics: list[PerNodeMetrics] = []
+    per_node_metrics: list[PerNodeMetrics] = Field(default=[])
 
 
 # ---------------------------------------------------------------- checkpoints

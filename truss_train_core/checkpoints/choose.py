@@ -10,22 +10,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from truss_train_core.api.models import Checkpoint
 from truss_train_core.checkpoints.listing import step_of
 from truss_train_core.errors import NoUsableCheckpoint
 from truss_train_core.events import ChoiceRow
+from truss_train_core.values import Value
 
 Mode = Literal["min", "max"]
 
 _ROWS_IN_MESSAGE = 8
 
 
-class Candidate(BaseModel):
+class Candidate(Value):
     """A checkpoint, what is known of it, and why it cannot be chosen, if so."""
-
-    model_config = ConfigDict(frozen=True)
 
     checkpoint: Checkpoint
     metrics: Mapping[str, float] = Field(default_factory=dict)
@@ -36,7 +35,7 @@ class Candidate(BaseModel):
         return step_of(self.checkpoint.checkpoint_id)
 
 
-class Choice(BaseModel):
+class Choice(Value):
     """The chosen checkpoint and how it came to be chosen.
 
     Attributes:
@@ -44,8 +43,6 @@ class Choice(BaseModel):
         reason: the decision in words.
         table: all candidates, the earliest first.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     checkpoint: Checkpoint
     step: int | None

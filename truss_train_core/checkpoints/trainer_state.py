@@ -10,12 +10,14 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
+
+from truss_train_core.values import Value
 
 FILE = "trainer_state.json"
 
 
-class TrainerState(BaseModel):
+class TrainerState(Value):
     """The fields that matter here.
 
     Attributes:
@@ -24,15 +26,13 @@ class TrainerState(BaseModel):
         best_model_checkpoint: a path on the machine that trained; `best_checkpoint` is its name.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     global_step: int
     epoch: float | None = None
     max_steps: int | None = None
     best_metric: float | None = None
     best_global_step: int | None = None
     best_model_checkpoint: str | None = None
-    log_history: list[dict[str, Any]] = []
+    log_history: list[dict[str, Any]] = Field(default=[])
 
     @property
     def best_checkpoint(self) -> str | None:

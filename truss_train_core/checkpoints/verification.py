@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
-
 from truss_train_core.api.flows import Flow, together
 from truss_train_core.api.models import Checkpoint, TrainingJob
 from truss_train_core.checkpoints import trainer_state
@@ -23,12 +21,11 @@ from truss_train_core.checkpoints.choose import nothing_usable
 from truss_train_core.checkpoints.listing import Survey, step_of, survey
 from truss_train_core.checkpoints.requirements import complete
 from truss_train_core.checkpoints.wholeness import whole
+from truss_train_core.values import Value
 
 
-class Verified(BaseModel):
+class Verified(Value):
     """A checkpoint to go on from. `evidence` says how it was verified."""
-
-    model_config = ConfigDict(frozen=True)
 
     job_id: str
     name: str

@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, now, pause, send
 from truss_train_core.deployments.promotion import Gate, Promoted, Verdict, roll_back
 from truss_train_core.deployments.serving import AN_HOUR
 from truss_train_core.errors import DeploymentFailed, TrussTrainError
 from truss_train_core.events import DeploymentProbed, Notice
+from truss_train_core.values import Value
 from truss_train_core.waiting import Limits, patiently
 
 OBJECTIONS = 3
@@ -30,7 +29,7 @@ OBJECTIONS = 3
 Outcome = Literal["watching", "passed", "overtaken", "rolled back", "stuck"]
 
 
-class Probation(BaseModel):
+class Probation(Value):
     """Where a probation is; JSON.
 
     Attributes:
@@ -43,8 +42,6 @@ class Probation(BaseModel):
             former deployment answers again; "stuck" where it should but could not be put back.
         answers: the deployment that answers at the end, where that is known.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     promoted: Promoted
     until: float

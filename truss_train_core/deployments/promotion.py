@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from pydantic import BaseModel, ConfigDict
-
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, send
 from truss_train_core.api.models import Deployment, DeploymentStatus, Environment
@@ -26,20 +24,19 @@ from truss_train_core.deployments.serving import AN_HOUR, LOOK_INTERVAL, get, wa
 from truss_train_core.errors import DeploymentFailed, NotFound, PromotionRefused, TrussTrainError, WaitTimeout
 from truss_train_core.events import DeploymentKept, DeploymentPromoted, Notice
 from truss_train_core.once import MAYBE_CREATED
+from truss_train_core.values import Value
 from truss_train_core.waiting import Limits, wait_until
 
 PRODUCTION = "production"
 
 
-class Verdict(BaseModel):
+class Verdict(Value):
     """What a gate says of a deployment.
 
     Attributes:
         passes: whether it may answer.
         reason: why, or why not, in words and with the numbers.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     passes: bool
     reason: str
@@ -49,7 +46,7 @@ Gate: TypeAlias = Callable[[Deployment, Deployment | None], Flow[Verdict]]
 """Given a deployment, and the one that answers where it is to answer, or None: whether it may, and why."""
 
 
-class Promoted(BaseModel):
+class Promoted(Value):
     """What answers in an environment now, and what did before.
 
     Attributes:
@@ -57,8 +54,6 @@ class Promoted(BaseModel):
         former_id: None where nothing answered there; the same where it is what answered there already.
         reason: what the gates said for it.
     """
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     model_id: str
     environment: str
@@ -72,7 +67,7 @@ class Promoted(BaseModel):
         return self.former_id == self.deployment_id
 
 
-class Kept(BaseModel):
+class Kept(Value):
     """A promotion that a gate refused: what answered in the environment answers on.
 
     Attributes:
@@ -80,8 +75,6 @@ class Kept(BaseModel):
         refused_id: what was not promoted.
         reason: what the gate said against it.
     """
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     model_id: str
     environment: str

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from truss_train_core import jobs
 from truss_train_core.api import endpoints
@@ -27,6 +27,7 @@ from truss_train_core.events import Notice
 from truss_train_core.runs.deadline import Deadline, hurry
 from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.record import RunRecord
+from truss_train_core.values import Setting, Value
 from truss_train_core.waiting import FOREVER, Limits, patiently
 
 _HOUR = 3600.0
@@ -34,7 +35,7 @@ _TIME_TO_STOP = 60.0
 """Seconds that a stopped job's processes and last checkpoints may take, before it is told of as it is then."""
 
 
-class Usage(BaseModel):
+class Usage(Value):
     """What jobs have used.
 
     Attributes:
@@ -42,8 +43,6 @@ class Usage(BaseModel):
         gpu_seconds: the same times the GPUs of all their nodes.
         spot_node_seconds, dedicated_node_seconds: the same times their nodes, by capacity.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     seconds: float = 0.0
     gpu_seconds: float = 0.0
@@ -55,15 +54,13 @@ class Usage(BaseModel):
         return Usage.model_validate(sums)
 
 
-class NodePrice(BaseModel):
+class NodePrice(Setting):
     """What an hour of one node of the job's instance type costs, in any currency.
 
     Attributes:
         dedicated: on dedicated capacity.
         spot: on spot capacity; None for as much.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dedicated: float = Field(ge=0)
     spot: float | None = Field(default=None, ge=0)
@@ -74,7 +71,7 @@ class NodePrice(BaseModel):
         return (used.dedicated_node_seconds * self.dedicated + used.spot_node_seconds * spot) / _HOUR
 
 
-class Budget(BaseModel):
+class Budget(Setting):
     """How much all attempts of a run may use, and by when they have to be through.
 
     Attributes:
@@ -84,8 +81,6 @@ class Budget(BaseModel):
         price: what a node costs; None where that does not matter.
         deadline: by when; None for whenever.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     runtime: float | None = Field(default=None, gt=0)
     gpu_hours: float | None = Field(default=None, gt=0)

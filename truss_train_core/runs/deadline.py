@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from datetime import timedelta, timezone
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, emit, now, send
@@ -23,17 +23,16 @@ from truss_train_core.api.models import TrainingJob
 from truss_train_core.definitions import AvailabilityModel, TrainingProject
 from truss_train_core.errors import Rejected
 from truss_train_core.events import MovedToDedicated
+from truss_train_core.values import Setting
 
 
-class Deadline(BaseModel):
+class Deadline(Setting):
     """By when a run has to be through with its training.
 
     Attributes:
         at: the moment, with its time zone. What still runs then is stopped.
         margin: seconds before it from which on attempts do not begin on spot capacity; 0 for never.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     at: AwareDatetime
     margin: float = Field(default=0.0, ge=0)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from truss_train_core import jobs
 from truss_train_core.checkpoints import DEFAULT, Mode, Source, from_function, from_log
@@ -16,14 +16,11 @@ from truss_train_core.deployments.serving import AN_HOUR
 from truss_train_core.runs.budget import Budget
 from truss_train_core.runs.early import Verdict
 from truss_train_core.runs.record import Attempt, RunRecord
+from truss_train_core.values import Setting
 from truss_train_core.waiting import FOREVER, Limits
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-class Best(_Value):
+class Best(Setting):
     """By which metric the best checkpoint is chosen.
 
     Attributes:
@@ -33,6 +30,8 @@ class Best(_Value):
         measure: a function that tells it, as in `checkpoints.from_function`.
         first: sources that are asked before all others, such as the scores of a gate job, `checkpoints.scored_by`.
     """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     metric: str
     mode: Mode
@@ -55,7 +54,7 @@ class Best(_Value):
         return self
 
 
-class RunPlan(_Value):
+class RunPlan(Setting):
     """A training job until its checkpoint serves. What cannot work is refused here, before anything is created.
 
     Attributes:
@@ -74,6 +73,9 @@ class RunPlan(_Value):
         training, serving: how long to wait, for each attempt and for the deployment.
     """
 
+    # What the project is given may be secret, and is not quoted in an error.
+    model_config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
+
     project: TrainingProject
     source_dir: Path
     team_id: str | None = None
@@ -84,7 +86,7 @@ class RunPlan(_Value):
     question: Mapping[str, Any] | None = None
     question_path: str = "predict"
     follow_logs: bool = True
-    budget: Budget = Budget()
+    budget: Budget = Field(default_factory=Budget)
     verdict: Verdict | None = None
     training: Limits = FOREVER
     serving: Limits = AN_HOUR

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
 
 from truss_train_core.api.flows import Event
 from truss_train_core.checkpoints import Choice, Mode
+from truss_train_core.values import Value
 
 LIMIT = 4000
 """Bytes of a record. Beyond, the oldest attempts are left out: their jobs are found by the key in their names."""
@@ -27,11 +28,7 @@ Phase = Literal[
 FINAL: tuple[Phase, ...] = ("done", "failed")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
-
-
-class CheckpointRef(_Part):
+class CheckpointRef(Value):
     """A checkpoint of a job, by name."""
 
     job_id: str
@@ -45,7 +42,7 @@ class CheckpointRef(_Part):
         return cls(job_id=checkpoint.training_job_id, name=checkpoint.checkpoint_id, step=choice.step)
 
 
-class Attempt(_Part):
+class Attempt(Value):
     """One job of the run.
 
     Attributes:
@@ -67,7 +64,7 @@ class Attempt(_Part):
     newest: CheckpointRef | None = None
 
 
-class Chosen(_Part):
+class Chosen(Value):
     """The chosen checkpoint; `metric`, `mode` and `value` are None where the newest was taken."""
 
     checkpoint: CheckpointRef
@@ -88,7 +85,7 @@ class Chosen(_Part):
         )
 
 
-class Deployed(_Part):
+class Deployed(Value):
     """The deployment of the chosen checkpoint."""
 
     model_id: str
@@ -96,7 +93,7 @@ class Deployed(_Part):
     status: str
 
 
-class RunRecord(_Part):
+class RunRecord(Value):
     """Where a run is.
 
     Attributes:

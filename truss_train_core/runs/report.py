@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from pydantic import BaseModel, ConfigDict
-
 from truss_train_core import checkpoints
 from truss_train_core.api.flows import Flow, now, together
 from truss_train_core.api.models import TrainingJob
@@ -23,9 +21,10 @@ from truss_train_core.runs.attempts import cause_of
 from truss_train_core.runs.budget import NodePrice, Usage, money, released_at, usage_of
 from truss_train_core.runs.finding import jobs_of
 from truss_train_core.runs.record import Cause, RunRecord
+from truss_train_core.values import Value
 
 
-class AttemptReport(BaseModel):
+class AttemptReport(Value):
     """What one attempt took.
 
     Attributes:
@@ -40,8 +39,6 @@ class AttemptReport(BaseModel):
         lost: seconds of that.
         cost: in the currency of the price; None without one.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     number: int
     job_id: str
@@ -60,15 +57,13 @@ class AttemptReport(BaseModel):
         return None if self.cost is None else self.cost * self.lost / (self.used.seconds or 1.0)
 
 
-class Report(BaseModel):
+class Report(Value):
     """What a run took. `str()` is a table in plain text, `rows()` the same for other tables.
 
     Attributes:
         key: of the run.
         attempts: the first one first.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     attempts: tuple[AttemptReport, ...]

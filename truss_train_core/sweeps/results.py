@@ -7,8 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from truss_train_core import checkpoints, curves
 from truss_train_core.api import endpoints
 from truss_train_core.api.flows import Flow, send, together
@@ -19,11 +17,12 @@ from truss_train_core.runs.attempts import cause_of
 from truss_train_core.runs.early import Verdict
 from truss_train_core.sweeps.halving import Records, course, is_compared, why_stop
 from truss_train_core.sweeps.trial import Trial, number_of
+from truss_train_core.values import Value
 
 State = Literal["not submitted", "running", "completed", "stopped early", "stopped", "failed", "preempted"]
 
 
-class Outcome(BaseModel):
+class Outcome(Value):
     """What has become of a trial.
 
     Attributes:
@@ -32,8 +31,6 @@ class Outcome(BaseModel):
         jobs: ids, the first attempt first.
         course: the metric by step or epoch, in order; measurements that are no numbers are left out.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     trial: Trial
     state: State
@@ -50,7 +47,7 @@ class Outcome(BaseModel):
         return pick(self.course.items(), key=lambda each: each[1])
 
 
-class Results(BaseModel):
+class Results(Value):
     """A sweep at one moment.
 
     Attributes:
@@ -58,8 +55,6 @@ class Results(BaseModel):
         choice: the best checkpoint of all, whatever became of its trial; None where none can be chosen.
         problem: why none can.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     outcomes: tuple[Outcome, ...]
     choice: Choice | None

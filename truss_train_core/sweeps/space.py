@@ -14,20 +14,19 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic import JsonValue, TypeAdapter, ValidationError, model_validator
 
 from truss_train_core.errors import DefinitionError
 from truss_train_core.sweeps.trial import Objective, Trial
+from truss_train_core.values import Setting
 
 Delivery = Literal["environment", "runtime_config"]
 _DRAWS = 100
 """How often a trial is drawn anew that is the same as another."""
 
 
-class Range(BaseModel):
+class Range(Setting):
     """All numbers from `low` to `high`, whole ones where both are whole; on a log scale, each power as likely."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     low: int | float
     high: int | float

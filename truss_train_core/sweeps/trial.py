@@ -7,21 +7,18 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from truss_train_core.checkpoints import Mode
 from truss_train_core.config_file import load_training_project
 from truss_train_core.definitions import Parameter, TrainingProject
+from truss_train_core.values import Setting
 
 _BASE = 24
 """Characters of the job's own name that stay, so that the longest key leaves the mark whole."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Halving(_Value):
+class Halving(Setting):
     """When poor trials are stopped, and how many go on: see `halving.py`.
 
     Attributes:
@@ -35,7 +32,7 @@ class Halving(_Value):
     unit: Literal["step", "epoch"] = "step"
 
 
-class Objective(_Value):
+class Objective(Setting):
     """What a sweep is after.
 
     Attributes:
@@ -54,7 +51,7 @@ class Objective(_Value):
         return self.halving.unit if self.halving else "step"
 
 
-class Trial(_Value):
+class Trial(Setting):
     """A trial.
 
     Attributes:
