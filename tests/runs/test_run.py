@@ -702,6 +702,15 @@ def test_a_plan_that_cannot_work_is_refused(tmp_path: Path, changes: dict[str, A
         plan(tmp_path, **changes)
 
 
+def test_a_plan_that_is_refused_quotes_nothing_of_what_its_project_was_given() -> None:
+    runtime = Runtime(start_commands=["true"], environment_variables={"TOKEN": "s3cret"})
+    project = TrainingProject(name="p", job=TrainingJob(image=Image(base_image="x"), runtime=runtime))
+    with pytest.raises(ValueError, match="no deployment to ask") as caught:
+        RunPlan(project=project, source_dir=Path(), question={"token": "s3cret"})
+    assert "input_value" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_a_pattern_that_cannot_find_a_metric_is_refused() -> None:
     with pytest.raises(ValueError, match="needs a group named step"):
         Best(metric="eval_loss", mode="min", log_pattern="loss")
