@@ -18,6 +18,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from truss_train_core.values import Deferred
+
 Text = Annotated[str, StringConstraints(min_length=1)]
 """A string that says something: never empty."""
 
@@ -32,7 +34,7 @@ class Leniency:
     left_aside: list[str] = field(default_factory=list)
 
 
-class Definition(BaseModel):
+class Definition(Deferred):
     """Base of every definition: a value that a user writes, checked when built and again when a field is assigned.
 
     Unknown fields are errors, except under `Leniency`. Pydantic's errors do not show what a field was given, since that
@@ -42,7 +44,7 @@ class Definition(BaseModel):
 
     # Lists and dicts that are defaults of fields stand as they are, for pydantic copies them: to read the signature of
     # `list` as a factory took a tenth of the import of this package and its first definition.
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
