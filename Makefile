@@ -7,6 +7,7 @@ INTEROP := .venv-interop
 BENCH := .venv-bench
 AIRFLOW := .venv-airflow
 PREFECT := .venv-prefect
+LOWEST := .venv-lowest
 TRANSFORMERS := .venv-transformers
 DOCS := .venv-docs
 
@@ -16,7 +17,7 @@ IN_TWO := -n 2 --dist loadfile
 # Tests and demos start processes by the hundred, each of which would compile anew all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo pipelines test test-airflow test-prefect test-slow test-slow-airflow test-slow-prefect test-interop test-transformers chaos check docs format bench lock clean
+.PHONY: help demo pipelines test test-airflow test-prefect test-slow test-slow-airflow test-slow-prefect test-interop test-lowest test-transformers chaos check docs format bench lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -54,6 +55,10 @@ test-slow-prefect: $(PREFECT)/.ready
 
 test-interop: $(INTEROP)/.ready ## the unmodified truss CLI and baseten SDK against the local platform
 	cd interop && ../$(INTEROP)/bin/pytest
+
+# What touches other packages most; the rest of the core is as fine with them.
+test-lowest: $(LOWEST)/.ready ## the core with the oldest packages that pyproject.toml allows
+	$(LOWEST)/bin/pytest $(IN_TWO) -m "not slow" tests/api tests/cli tests/local tests/package tests/test_values.py
 
 # Beside the locks, and by pip rather than uv: torch has builds of its own for each kind of machine.
 test-transformers: $(READY) ## examples/transformer: the Hugging Face Trainer and `transformers serve`, some 1.2 GB
@@ -95,6 +100,8 @@ COMPILE = $(CURDIR)/$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) --outpu
 
 lock: $(READY) ## resolve the dependencies of all three distributions, of interop/ and of docs/ anew
 	$(COMPILE) --python-version 3.10 --all-extras --group dev
+	$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) --resolution lowest-direct --python-version 3.10 --extra local \
+		--output-file requirements-lowest.lock
 	for engine in airflow prefect; do \
 		(cd integrations/$$engine && $(COMPILE) --python-version 3.10 --group dev --no-emit-package truss-train-core) || exit 1; \
 	done
@@ -105,7 +112,7 @@ lock: $(READY) ## resolve the dependencies of all three distributions, of intero
 	$(BIN)/uv pip compile docs/requirements.in $(LOCK_OPTIONS) --python-version 3.10 --output-file docs/requirements.lock
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-airflow .venv-prefect .venv-interop .venv-bench .venv-transformers .venv-docs build .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-* build .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "truss-train needs Python 3.10 or newer; set PYTHON=…")'
@@ -115,6 +122,14 @@ $(READY): requirements.lock pyproject.toml
 		|| (cat .venv/pip.log; exit 1)
 	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+$(LOWEST)/.ready: requirements-lowest.lock requirements.lock pyproject.toml $(READY)
+	@echo "Installing into $(LOWEST) …"
+	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv --without-pip $(LOWEST)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(LOWEST)/bin/python requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --require-hashes --python $(LOWEST)/bin/python -r requirements-lowest.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(LOWEST)/bin/python --editable .
 	@touch $@
 
 $(INTEROP)/.ready: interop/requirements.lock pyproject.toml $(READY)

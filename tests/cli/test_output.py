@@ -10,6 +10,7 @@ from truss_train_core.api.models import LogLine
 from truss_train_core.cli import output
 from truss_train_core.cli.jobs import trend
 from truss_train_core.cli.logs import print_log
+from truss_train_core.values import Value
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,19 @@ def test_a_status_is_said_as_people_say_it() -> None:
     assert output.status_text("SOMETHING_NEW").plain == "something new"
 
 
+def test_json_has_models_that_were_only_fields_of_others(capsys: pytest.CaptureFixture[str]) -> None:
+    class Inner(Value):
+        at: datetime
+
+    class Outer(Value):
+        inner: Inner
+
+    inner = Outer.model_validate({"inner": {"at": "2026-01-02T00:00:00Z"}}).inner
+    output.print_json({"all": [inner, (inner,)]}, indent=None)
+    at = {"at": "2026-01-02T00:00:00Z"}
+    assert json.loads(capsys.readouterr().out) == {"all": [at, [at]]}
+
+
 def test_json_keeps_letters_can_be_one_line_and_is_json_even_with_nan(capsys: pytest.CaptureFixture[str]) -> None:
     at = datetime(2026, 1, 2, tzinfo=timezone.utc)
     output.print_json({"name": "größe", "at": at, "loss": float("nan")}, indent=None)
@@ -57,12 +71,14 @@ def test_json_keeps_letters_can_be_one_line_and_is_json_even_with_nan(capsys: py
 
 
 @pytest.mark.parametrize(
-    ("forced", "said"), [("", "Warning: disk full\n"), ("1", "\x1b[1;33mWarning:\x1b[0m disk full\n")]
+    ("forced", "said"), [(False, "Warning: disk full\n"), (True, "\x1b[1;33mWarning:\x1b[0m disk full\n")]
 )
 def test_messages_have_colours_on_a_terminal_alone(
-    forced: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    forced: bool, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", forced)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    if forced:
+        monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     output.warn("disk full")
     assert capsys.readouterr().err == said

@@ -87,8 +87,6 @@ def get_checkpoint_urls(
 
     They are as good as keys, and live for seven days.
     """
-    from pydantic_core import to_json
-
     from truss_train_core import checkpoints, jobs
 
     with connect(remote) as client:
@@ -100,8 +98,8 @@ def get_checkpoint_urls(
         return
     path = Path(f"{_file_name(job)}_checkpoints.json")
     path.unlink(missing_ok=True)  # a new one, so that nobody else may read it
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(to_json(document, indent=2) + b"\n")
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(output.as_json(document) + "\n")
     output.message(f"{len(files)} addresses, which are as good as keys and live for seven days.")
     output.stdout().print(str(path), soft_wrap=True)
 

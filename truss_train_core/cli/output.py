@@ -129,10 +129,25 @@ def harmless(text: str) -> str:
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """A result as JSON; models and dates included, NaN as null. `indent=None` gives one line."""
+    print(as_json(value, indent=indent), flush=True)  # noqa: T201 - the result itself
+
+
+def as_json(value: Any, *, indent: int | None = 2) -> str:
+    """The text that `print_json` prints."""
     from pydantic_core import to_json
 
-    text = to_json(value, indent=indent, inf_nan_mode="null").decode()
-    print(text, flush=True)  # noqa: T201 - the result itself
+    return to_json(_plain(value), indent=indent, inf_nan_mode="null").decode()
+
+
+def _plain(value: Any) -> Any:
+    """The value with models in it as dicts: before 2.14, pydantic knows none whose class has only been a field's."""
+    from pydantic import BaseModel
+
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
