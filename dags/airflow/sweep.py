@@ -21,7 +21,7 @@ PARAMS = {
 }
 
 
-@task
+@task(retries=2)
 def trials(params: dict | None = None, dag_run=None) -> list[dict]:
     """What is tried: the same whenever the task runs again."""
     from truss_train_core import sweeps
