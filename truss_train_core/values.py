@@ -47,6 +47,6 @@ class Value(Deferred):
 
 
 class Setting(Value):
-    """A value that a user writes: an unknown field is an error."""
+    """A value that a user writes, or one process for another: an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid")

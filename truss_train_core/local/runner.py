@@ -26,17 +26,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from truss_train_core.values import Setting
 
 JobPhase = Literal["submitted", "deploying", "running", "completed", "deploy_failed", "failed", "stopped", "preempted"]
 FINAL_PHASES: frozenset[str] = frozenset({"completed", "deploy_failed", "failed", "stopped", "preempted"})
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class LoadedCheckpoint(_Value):
+class LoadedCheckpoint(Setting):
     """A checkpoint to be in place before the first command; the reference was resolved and pinned by the server.
 
     Attributes:
@@ -50,7 +48,7 @@ class LoadedCheckpoint(_Value):
     folder: str
 
 
-class JobSpec(_Value):
+class JobSpec(Setting):
     """Everything a runner must know to run a job. Holds resolved secrets: never logged, file mode 0600.
 
     Attributes:
@@ -102,7 +100,7 @@ class JobSpec(_Value):
     """Lines for the head of the log: what the definition asked for and this platform does otherwise."""
 
 
-class JobState(_Value):
+class JobState(Setting):
     """How a job fares. Owned by the job's supervisor, and outlives it.
 
     Attributes:
@@ -128,13 +126,13 @@ class JobState(_Value):
         return self.phase in FINAL_PHASES
 
 
-class StopRequest(_Value):
+class StopRequest(Setting):
     """Ask a job to end: by a person ("stopped") or as a reclaim of spot capacity would ("preempted")."""
 
     reason: Literal["stopped", "preempted"]
 
 
-class Sample(_Value):
+class Sample(Setting):
     """One measurement of one node. GPU keys are ranks; utilizations 0 to 1; CPU usage in cores; the rest in bytes."""
 
     timestamp: datetime
@@ -143,11 +141,11 @@ class Sample(_Value):
     disk_usage_bytes: int
     disk_utilization: float
     cache_usage_bytes: int | None = None
-    gpu_utilization: dict[str, float] = {}
-    gpu_memory_usage_bytes: dict[str, int] = {}
+    gpu_utilization: dict[str, float] = Field(default={})
+    gpu_memory_usage_bytes: dict[str, int] = Field(default={})
 
 
-class StoredFile(_Value):
+class StoredFile(Setting):
     """A file of a stored checkpoint. `path` is relative to rank-<n>/ and begins with the checkpoint's name.
 
     Files of the checkpoint "." lie directly in rank-<n>/; their paths are their names.
@@ -159,7 +157,7 @@ class StoredFile(_Value):
     last_modified: datetime
 
 
-class StoredCheckpoint(_Value):
+class StoredCheckpoint(Setting):
     """A checkpoint as the platform keeps it. `complete` turns true when every file is stable and copied."""
 
     name: str
@@ -175,7 +173,7 @@ class StoredCheckpoint(_Value):
         return sum(file.size_bytes for file in self.files)
 
 
-class CheckpointIndex(_Value):
+class CheckpointIndex(Setting):
     checkpoints: tuple[StoredCheckpoint, ...] = ()
 
 
@@ -200,7 +198,7 @@ class Runner(Protocol):
 ServerPhase = Literal["building", "deploying", "loading_model", "active", "inactive", "deploy_failed", "failed"]
 
 
-class ServerSpec(_Value):
+class ServerSpec(Setting):
     """A checkpoint to be served by a real process.
 
     Attributes:
@@ -232,7 +230,7 @@ class ServerSpec(_Value):
     sandboxed: bool = False
 
 
-class ServerState(_Value):
+class ServerState(Setting):
     phase: ServerPhase
     updated_at: datetime
     port: int | None = None
